@@ -1,0 +1,108 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// One settings block for every target. Warnings are errors where CI says so, so that a newer
+// compiler's new warning never stops a user's build.
+let strict: [SwiftSetting] =
+    [
+        .enableUpcomingFeature("ExistentialAny"),
+        .enableUpcomingFeature("MemberImportVisibility"),
+        .enableUpcomingFeature("InternalImportsByDefault"),
+        .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    ] + (Context.environment["CI"] == nil ? [] : [.treatAllWarnings(as: .error)])
+
+func shared(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource] = []) -> Target {
+    .target(
+        name: name,
+        dependencies: dependencies,
+        path: "Sources/Shared/\(name)",
+        resources: resources,
+        swiftSettings: strict
+    )
+}
+
+func library(_ name: String, pkgConfig: String) -> Target {
+    .systemLibrary(name: name, path: "Sources/Shared/\(name)", pkgConfig: pkgConfig)
+}
+
+func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .executableTarget(name: name, dependencies: dependencies, path: "Sources/\(name)", swiftSettings: strict)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .testTarget(name: name, dependencies: dependencies, path: "Tests/\(name)", swiftSettings: strict)
+}
+
+extension Target.Dependency {
+    static let nioCore = Self.product(name: "NIOCore", package: "swift-nio")
+    static let nioPosix = Self.product(name: "NIOPosix", package: "swift-nio")
+    static let nioConcurrency = Self.product(name: "NIOConcurrencyHelpers", package: "swift-nio")
+    static let nioEmbedded = Self.product(name: "NIOEmbedded", package: "swift-nio")
+    static let nioSSL = Self.product(name: "NIOSSL", package: "swift-nio-ssl")
+    static let collections = Self.product(name: "DequeModule", package: "swift-collections")
+    static let logging = Self.product(name: "Logging", package: "swift-log")
+    static let metrics = Self.product(name: "Metrics", package: "swift-metrics")
+    static let coreMetrics = Self.product(name: "CoreMetrics", package: "swift-metrics")
+    static let lifecycle = Self.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+    static let yams = Self.product(name: "Yams", package: "Yams")
+    static let hummingbird = Self.product(name: "Hummingbird", package: "hummingbird")
+    static let hummingbirdTLS = Self.product(name: "HummingbirdTLS", package: "hummingbird")
+    static let hummingbirdTesting = Self.product(name: "HummingbirdTesting", package: "hummingbird")
+    static let httpClient = Self.product(name: "AsyncHTTPClient", package: "async-http-client")
+    static let arguments = Self.product(name: "ArgumentParser", package: "swift-argument-parser")
+}
+
+let package = Package(
+    name: "ferry",
+    products: [
+        .executable(name: "ferry-api", targets: ["API"]),
+        .executable(name: "ferry-worker", targets: ["Worker"]),
+        .executable(name: "ferry", targets: ["CLI"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+    ],
+    targets: [
+        library("CHiredis", pkgConfig: "hiredis"),
+        library("CRabbitMQ", pkgConfig: "librabbitmq"),
+        library("CLibSSH2", pkgConfig: "libssh2"),
+        library("COpenSSL", pkgConfig: "libcrypto"),
+
+        shared("Core", []),
+        shared("Redis", ["CHiredis", .nioCore, .nioPosix, .nioSSL, .logging, .collections]),
+        shared("AMQP", ["CRabbitMQ", .logging, .collections]),
+        shared("SFTP", ["CLibSSH2", .nioCore, .logging, .collections]),
+        shared(
+            "Adapters",
+            ["Core", "Redis", "AMQP", "SFTP", "COpenSSL", .nioCore, .nioPosix, .logging],
+            resources: [.embedInCode("Scripts")]
+        ),
+        shared("Service", [.yams, .logging, .coreMetrics, .lifecycle]),
+
+        program("API", ["Core", "Adapters", "Service", .hummingbird, .hummingbirdTLS, .lifecycle, .logging, .metrics]),
+        program("Worker", ["Core", "Adapters", "Service", .lifecycle, .logging, .metrics]),
+        program("CLI", ["Core", "Adapters", "Service", .httpClient, .arguments]),
+
+        .target(name: "Harness", dependencies: [], path: "Tests/Harness", swiftSettings: strict),
+        tests("CoreTests", ["Core"]),
+        tests("RedisTests", ["Redis", "Harness", .nioCore, .nioEmbedded]),
+        tests("AMQPTests", ["AMQP", "Harness"]),
+        tests("SFTPTests", ["SFTP", "Harness", .nioCore]),
+        tests("ServiceTests", ["Service"]),
+        tests("AdaptersTests", ["Adapters", "Harness"]),
+        tests("APITests", ["API", "Harness", .hummingbirdTesting]),
+        tests("WorkerTests", ["Worker", "Harness"]),
+        tests("CLITests", ["CLI", "Harness"]),
+        tests("IntegrationTests", ["Harness", .httpClient]),
+    ],
+    swiftLanguageModes: [.v6]
+)
