@@ -93,6 +93,7 @@ let package = Package(
         program("CLI", ["Core", "Adapters", "Service", .httpClient, .arguments]),
 
         .target(name: "Harness", dependencies: [], path: "Tests/Harness", swiftSettings: strict),
+        tests("HarnessTests", ["Harness"]),
         tests("CoreTests", ["Core"]),
         tests("RedisTests", ["Redis", "Harness", .nioCore, .nioEmbedded]),
         tests("AMQPTests", ["AMQP", "Harness"]),
