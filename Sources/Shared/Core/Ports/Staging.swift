@@ -1,0 +1,145 @@
+// The port to staging: the record of everything that was acknowledged.
+
+/// Why staging did not do what was asked.
+public enum StagingError: Error, Hashable, Sendable {
+    /// No room: neither free space nor the configured bound allows so many bytes.
+    case full
+    /// There is no such upload, or no such part.
+    case notFound
+    /// Fewer or more bytes came than were announced.
+    case wrongLength(expected: Int64, received: Int64)
+    /// A record or name that this program cannot read: damaged, or of a newer version.
+    case unreadable(String)
+    /// The disk or file system failed: what was being done, to what, and what it said.
+    case failed(String)
+}
+
+/// An ending, kept as a small fsynced file.
+public enum Marker: Hashable, Sendable {
+    /// The client asked for the end, with the final size and the digest if one is known. It counts only if the parts
+    /// cover the size.
+    case complete(size: Int64, digest: SHA256Digest?, at: Timestamp)
+    /// It was given up, and by whom.
+    case cancelled(by: String, at: Timestamp)
+    /// It was abandoned.
+    case expired(at: Timestamp)
+    /// The final file is there.
+    case done(FinalFile, at: Timestamp)
+
+    /// The marker's kind, which is its file's name.
+    public enum Kind: String, Hashable, Sendable, CaseIterable {
+        /// See `Marker.complete`.
+        case complete
+        /// See `Marker.cancelled`.
+        case cancelled
+        /// See `Marker.expired`.
+        case expired
+        /// See `Marker.done`.
+        case done
+    }
+
+    /// Which ending it is.
+    public var kind: Kind {
+        switch self {
+        case .complete: .complete
+        case .cancelled: .cancelled
+        case .expired: .expired
+        case .done: .done
+        }
+    }
+}
+
+/// Bytes in memory, whatever holds them.
+public protocol ByteChunk: Sendable {
+    /// How many.
+    var count: Int { get }
+    /// Lends them for the duration of a call.
+    func withUnsafeBytes<Result, Failure: Error>(
+        _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
+    ) throws(Failure) -> Result
+}
+
+/// A part on its way into staging. Whoever begins one must end it by `finish` or `discard`.
+public protocol PartWriter: Sendable {
+    /// Takes the next bytes; hashes them on the way. More than were announced throw `wrongLength`.
+    func write(_ chunk: some ByteChunk) async throws(StagingError)
+    /// Checks the length and answers the digest of all that was written. Nothing is published yet.
+    func seal() async throws(StagingError) -> Part
+    /// Makes the sealed part durable under its name. Answers what the offset holds then: this part, the same bytes
+    /// from before, or other content that came first.
+    func publish() async throws(StagingError) -> PublishResult
+    /// Removes every trace. Harmless after `publish`.
+    func discard() async
+}
+
+/// What an offset holds after a part was published.
+public enum PublishResult: Hashable, Sendable {
+    /// This part; it is durable now.
+    case stored(Part)
+    /// The same bytes were there; they are durable.
+    case alreadyStored(Part)
+    /// Other content came first; it stays.
+    case conflict(Part)
+}
+
+/// A staged part, open for reading. Whoever opens one must close it.
+public protocol PartReader: Sendable {
+    /// The part that is read.
+    var part: Part { get }
+    /// Reads up to `count` bytes at a position within the part; fewer only at its end.
+    func read(at position: Int64, count: Int) async throws(StagingError) -> any ByteChunk
+    /// Reads all of it and compares its digest: false when the disk no longer has what was acknowledged.
+    func isIntact() async throws(StagingError) -> Bool
+    /// Frees it.
+    func close() async
+}
+
+/// How much room staging has.
+public struct StagingSpace: Hashable, Sendable {
+    /// Bytes that parts occupy.
+    public var used: Int64
+    /// The configured bound in bytes.
+    public var limit: Int64
+    /// Bytes that the file system has free.
+    public var free: Int64
+
+    /// All three, in bytes.
+    public init(used: Int64, limit: Int64, free: Int64) {
+        self.used = used
+        self.limit = limit
+        self.free = free
+    }
+}
+
+/// The directory of acknowledged parts, shared by API and workers. Every method that makes something returns only
+/// after it is durable (where fsync is configured).
+public protocol Staging: Sendable {
+    /// The identity that an index must have to be this staging's; made on first use.
+    func epoch() async throws(StagingError) -> String
+    /// Makes an upload's directory with its record.
+    func create(_ record: UploadRecord) async throws(StagingError)
+    /// Begins a part. Checks the room first; never makes an upload's directory.
+    func beginPart(of id: UploadID, offset: Int64, size: Int64) async throws(StagingError) -> any PartWriter
+    /// Opens a part for reading.
+    func openPart(_ part: Part, of id: UploadID) async throws(StagingError) -> any PartReader
+    /// Removes a damaged part, if it is still this one.
+    func strike(_ part: Part, of id: UploadID) async throws(StagingError)
+    /// Publishes an ending. The first of a kind stays: answers the one that is there.
+    func mark(_ marker: Marker, on id: UploadID) async throws(StagingError) -> Marker
+    /// Takes an ending back that nobody was told of.
+    func unmark(_ kind: Marker.Kind, on id: UploadID) async throws(StagingError)
+    /// Everything that staging says about an upload; nil where it has none.
+    func read(_ id: UploadID) async throws(StagingError) -> StagedUpload?
+    /// Moves an upload out of sight in one step, then deletes it. Nothing to delete is no error.
+    func discard(_ id: UploadID) async throws(StagingError)
+    /// The uploads that staging has, in pages ordered by identifier; only those touched since a time, if given.
+    func uploads(
+        after last: UploadID?,
+        touchedSince: Timestamp?,
+        limit: Int
+    ) async throws(StagingError) -> [UploadID]
+    /// Removes what crashed processes left: unfinished parts and half-deleted uploads, older than an age.
+    func sweep(olderThan age: Duration) async throws(StagingError) -> Int
+    /// How much room there is.
+    func space() async throws(StagingError) -> StagingSpace
+}
