@@ -97,9 +97,12 @@ public struct Manifest: Hashable, Sendable {
     /// How many bytes are covered.
     public var bytes: Int64 { ranges.reduce(0) { $0 + Int64($1.count) } }
 
-    /// Whether all of a file of `size` bytes is covered, and nothing beyond.
+    /// Whether all of a file of `size` bytes is covered. What lies beyond its end does not count against it: a part
+    /// that raced with `complete` and lost is not the file's.
     public func covers(_ size: Int64) -> Bool {
-        size == 0 ? ranges.isEmpty : ranges == [0..<size]
+        guard size > 0 else { return true }
+        guard let first = ranges.first else { return false }
+        return first.lowerBound == 0 && first.upperBound >= size
     }
 
     /// The ranges of a file of `size` bytes that are not covered.

@@ -122,6 +122,8 @@ public protocol Staging: Sendable {
     func beginPart(of id: UploadID, offset: Int64, size: Int64) async throws(StagingError) -> any PartWriter
     /// Opens a part for reading.
     func openPart(_ part: Part, of id: UploadID) async throws(StagingError) -> any PartReader
+    /// The SHA-256 of the bytes of these parts, one after the other.
+    func digest(of parts: [Part], of id: UploadID) async throws(StagingError) -> SHA256Digest
     /// Removes a damaged part, if it is still this one.
     func strike(_ part: Part, of id: UploadID) async throws(StagingError)
     /// Publishes an ending. The first of a kind stays: answers the one that is there.

@@ -150,6 +150,10 @@ public protocol TargetSession: Sendable {
     func rename(_ file: PartFile, overwrite: Overwrite) async throws(TargetError) -> RenameResult
     /// The SHA-256 of a final file, by whatever way the target allows; nil for none.
     func digest(of path: TargetPath, size: Int64) async throws(TargetError) -> SHA256Digest?
+    /// Flushes a final file whose part file somebody else renamed.
+    func sync(_ path: TargetPath) async throws(TargetError)
+    /// Removes one part file; none is no error.
+    func remove(_ file: PartFile) async throws(TargetError)
     /// Removes every part file of an upload beside a final path; answers how many there were.
     func removePartFiles(of upload: UploadID, beside path: TargetPath) async throws(TargetError) -> Int
     /// Connects if need be, and says what the target can do.

@@ -1,0 +1,78 @@
+// Why a client's request was not done: one case a stable problem type of the HTTP contract.
+
+/// Why a client's request was not done. Nothing of one owner is told to another.
+public enum IntakeError: Error, Hashable, Sendable {
+    /// A field of the request cannot be accepted; which, and why.
+    case invalid(field: String, reason: String)
+    /// No target of this name is configured.
+    case targetUnknown(String)
+    /// A file is at the path, and the request does not replace it.
+    case targetExists(TargetPath)
+    /// An own unfinished upload of other content holds the path, or the digest contradicts an earlier one.
+    case differentContent(UploadID)
+    /// Somebody else's upload holds the path.
+    case uploadInProgress(retryAfter: Duration)
+    /// The file is larger than is allowed, in bytes.
+    case tooLarge(limit: Int64)
+    /// There is no such upload for this principal.
+    case notFound
+    /// The upload has ended.
+    case gone(UploadState)
+    /// The part's number is outside the upload.
+    case partOutOfRange(number: Int64, count: Int64)
+    /// The part has another size than it must have, in bytes.
+    case wrongPartSize(expected: ClosedRange<Int64>, received: Int64)
+    /// The bytes do not have the digest that the request declares.
+    case digestMismatch(declared: SHA256Digest, received: SHA256Digest)
+    /// The offset holds other content.
+    case partConflict(number: Int64)
+    /// Not all parts are there.
+    case partsMissing(PartNumbers)
+    /// It is too late to cancel.
+    case committing
+    /// Something else of the state forbids it.
+    case wrongState(UploadState)
+    /// Staging has no room.
+    case stagingFull(retryAfter: Duration)
+    /// The index or staging cannot be used now; nothing that was staged is lost.
+    case unavailable(String, retryAfter: Duration)
+    /// A fault in Ferry or in its disk.
+    case `internal`(String)
+
+    init(_ error: StoreError) {
+        self =
+            switch error {
+            case .unavailable(let reason):
+                .unavailable("the index cannot be reached: \(reason)", retryAfter: .seconds(2))
+            case .rebuilding: .unavailable("the index is being rebuilt from staging", retryAfter: .seconds(2))
+            case .full: .unavailable("the index has no memory left", retryAfter: .seconds(10))
+            case .unreadable(let what): .internal("the index holds something unreadable: \(what)")
+            }
+    }
+
+    init(_ error: StagingError) {
+        self =
+            switch error {
+            case .full: .stagingFull(retryAfter: .seconds(30))
+            case .notFound: .notFound
+            case .wrongLength(let expected, let received):
+                .wrongPartSize(expected: expected...expected, received: received)
+            case .unreadable(let what): .internal("staging holds something unreadable: \(what)")
+            case .failed(let what): .internal("staging failed: \(what)")
+            }
+    }
+}
+
+/// Runs a question to the index in the client's terms.
+func asking<Answer>(
+    _ body: () async throws(StoreError) -> Answer
+) async throws(IntakeError) -> Answer {
+    do { return try await body() } catch { throw IntakeError(error) }
+}
+
+/// Runs work on staging in the client's terms.
+func staged<Answer>(
+    _ body: () async throws(StagingError) -> Answer
+) async throws(IntakeError) -> Answer {
+    do { return try await body() } catch { throw IntakeError(error) }
+}

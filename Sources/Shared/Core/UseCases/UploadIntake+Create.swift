@@ -1,0 +1,185 @@
+// Creation: a path is taken for an upload, an interrupted upload is found again, or the client learns why not.
+
+/// What a client asks for at creation.
+public struct CreateRequest: Hashable, Sendable {
+    /// The target's name.
+    public var target: String
+    /// The final file's path below the target's root.
+    public var path: String
+    /// The file's size in bytes; nil leaves it to `complete`.
+    public var size: Int64?
+    /// The size of every part but the last, in bytes; nil for the default.
+    public var partSize: Int64?
+    /// The SHA-256 of the whole file.
+    public var digest: SHA256Digest?
+    /// What the commit does with a file that is there already.
+    public var overwrite: Overwrite
+    /// The client's mark of the content.
+    public var fingerprint: String?
+    /// The client's notes.
+    public var metadata: [String: String]
+    /// The key of a creation that may be repeated.
+    public var idempotencyKey: String?
+    /// Whether the target is asked if the path is taken, before anything is sent.
+    public var probes: Bool
+
+    /// A request; only target and path are needed.
+    public init(
+        target: String,
+        path: String,
+        size: Int64? = nil,
+        partSize: Int64? = nil,
+        digest: SHA256Digest? = nil,
+        overwrite: Overwrite = .never,
+        fingerprint: String? = nil,
+        metadata: [String: String] = [:],
+        idempotencyKey: String? = nil,
+        probes: Bool = true
+    ) {
+        self.target = target
+        self.path = path
+        self.size = size
+        self.partSize = partSize
+        self.digest = digest
+        self.overwrite = overwrite
+        self.fingerprint = fingerprint
+        self.metadata = metadata
+        self.idempotencyKey = idempotencyKey
+        self.probes = probes
+    }
+}
+
+/// What creation answers.
+public enum Creation: Hashable, Sendable {
+    /// A new upload.
+    case created(Upload)
+    /// The caller's own unfinished upload of the same content, or the one that this idempotency key made.
+    case resumed(Upload)
+
+    /// The upload.
+    public var upload: Upload {
+        switch self {
+        case .created(let upload), .resumed(let upload): upload
+        }
+    }
+}
+
+extension UploadIntake {
+    /// How long creation waits for a path whose last upload is just being cleaned away.
+    static let cleaningPatience = Duration.seconds(3)
+
+    /// Creates an upload, or finds the one to resume.
+    public func create(_ request: CreateRequest, for principal: Principal) async throws(IntakeError) -> Creation {
+        let record = try check(request, owner: principal.owner)
+        let deadline = surroundings.now() + Self.cleaningPatience
+        while true {
+            if let holder = try await asking({ () throws(StoreError) in
+                try await store.holder(of: record.path, on: record.target)
+            }), !isRepeat(record, of: holder) {
+                if holder.state.isEnded, surroundings.now() < deadline {
+                    do { try await surroundings.sleep(.milliseconds(50)) } catch {
+                        throw .unavailable("the request was cancelled", retryAfter: .seconds(1))
+                    }
+                    continue
+                }
+                return try await answer(holder, to: record)
+            }
+            if request.probes, record.overwrite == .never, await queue.probe(record.path, on: record.target) == true {
+                throw .targetExists(record.path)
+            }
+            // The record comes first: what the index knows, staging has. A refused creation takes it away again.
+            try await staged { () throws(StagingError) in try await staging.create(record) }
+            let result: CreateResult
+            do {
+                result = try await store.create(record)
+            } catch {
+                // Whether the index has it is unknown: the record stays if it may, and is swept if nothing follows.
+                if error == .rebuilding || error == .full { try? await staging.discard(record.id) }
+                throw IntakeError(error)
+            }
+            switch result {
+            case .created(let upload):
+                events.publish(.uploadCreated, upload)
+                return .created(upload)
+            case .repeated(let upload):
+                try? await staging.discard(record.id)
+                guard upload.record.target == record.target, upload.record.path == record.path else {
+                    throw .invalid(field: "Idempotency-Key", reason: "the key was used for another target or path")
+                }
+                return .resumed(upload)
+            case .held:
+                // Somebody was faster; look again at who.
+                try? await staging.discard(record.id)
+                guard surroundings.now() < deadline else { throw .uploadInProgress(retryAfter: .seconds(5)) }
+            }
+        }
+    }
+
+    private func isRepeat(_ record: UploadRecord, of holder: Upload) -> Bool {
+        record.idempotencyKey != nil && record.idempotencyKey == holder.record.idempotencyKey
+            && record.owner == holder.record.owner
+    }
+
+    /// What the owner of a new creation is told about the upload that holds its path.
+    private func answer(_ holder: Upload, to record: UploadRecord) async throws(IntakeError) -> Creation {
+        guard holder.record.owner == record.owner else { throw .uploadInProgress(retryAfter: .seconds(30)) }
+        if holder.state == .done, record.overwrite == .never { throw .targetExists(record.path) }
+        if holder.state.isEnded { throw .uploadInProgress(retryAfter: .seconds(2)) }
+        guard record.isSameContent(as: holder.record) else { throw .differentContent(holder.id) }
+        guard holder.state == .failed, holder.failure?.reason == .targetExists, record.overwrite == .replace else {
+            return .resumed(holder)
+        }
+        let change = try await asking { () throws(StoreError) in try await store.replay(holder.id, overwrite: .replace)
+        }
+        guard case .applied(let upload, let entries) = change else { return .resumed(holder) }
+        follow(upload, entries, .jobReplayed)
+        return .resumed(upload)
+    }
+
+    private func check(_ request: CreateRequest, owner: Owner) throws(IntakeError) -> UploadRecord {
+        guard let target = TargetID(request.target), targets.contains(target) else {
+            throw .targetUnknown(request.target)
+        }
+        let path: TargetPath
+        do { path = try TargetPath(request.path) } catch { throw .invalid(field: "path", reason: error.description) }
+        if let size = request.size {
+            guard size >= 0 else { throw .invalid(field: "size", reason: "the size is negative") }
+            guard size <= limits.maximumSize else { throw .tooLarge(limit: limits.maximumSize) }
+        }
+        let partSize =
+            request.partSize ?? PartLayout.defaultPartSize(for: request.size, configured: limits.partSize)
+        guard PartLayout.partSizes.contains(partSize) else {
+            throw .invalid(field: "partSize", reason: "a part has 4 KiB to 1 GiB")
+        }
+        let layout = PartLayout(partSize: partSize, size: request.size)
+        guard layout.count ?? 0 <= PartLayout.maximumParts else {
+            throw .invalid(field: "partSize", reason: "the file would have over 50,000 parts")
+        }
+        if let fingerprint = request.fingerprint, !(1...512).contains(fingerprint.utf8.count) {
+            throw .invalid(field: "fingerprint", reason: "a fingerprint has 1 to 512 bytes")
+        }
+        if let key = request.idempotencyKey, !(1...256).contains(key.utf8.count) {
+            throw .invalid(field: "Idempotency-Key", reason: "a key has 1 to 256 bytes")
+        }
+        let metadataBytes = request.metadata.reduce(0) { $0 + $1.key.utf8.count + $1.value.utf8.count }
+        guard request.metadata.count <= 64, metadataBytes <= 8_192 else {
+            throw .invalid(field: "metadata", reason: "metadata has at most 64 entries and 8 KiB")
+        }
+        let now = surroundings.now()
+        return UploadRecord(
+            id: surroundings.newUploadID(),
+            owner: owner,
+            target: target,
+            path: path,
+            size: request.size,
+            partSize: partSize,
+            digest: request.digest,
+            overwrite: request.overwrite,
+            fingerprint: request.fingerprint,
+            metadata: request.metadata,
+            idempotencyKey: request.idempotencyKey,
+            createdAt: now,
+            expiresAt: now + limits.expireAfter
+        )
+    }
+}

@@ -1,0 +1,101 @@
+// Endings that a client asks for: complete and cancel. Each is durable in staging before it is answered.
+
+extension UploadIntake {
+    /// Says that every part has been sent. Asked twice, it happens once.
+    ///
+    /// - Parameter digest: the SHA-256 of the whole file, where the client has one; it must agree with what was
+    ///   declared at creation.
+    public func complete(
+        _ id: UploadID,
+        digest: SHA256Digest?,
+        for principal: Principal
+    ) async throws(IntakeError) -> Upload {
+        let upload = try await upload(id, for: principal)
+        if let digest, let declared = upload.record.digest, digest != declared { throw .differentContent(id) }
+        switch upload.state {
+        case .cancelled, .expired: throw .gone(upload.state)
+        case .shipping, .merging, .committing, .done, .failed:
+            // It was asked before; a digest that comes only now must still be recorded, or be refused.
+            if digest == nil || upload.record.digest != nil { return upload }
+            if upload.state == .committing || upload.state == .done { return upload }
+        case .receiving: break
+        }
+        let size = try await checkedSize(of: upload)
+        let digest = digest ?? upload.record.digest
+        // The marker goes first, because the merge job follows from the change of state at once.
+        let marker = Marker.complete(size: size, digest: digest, at: surroundings.now())
+        let standing = try await staged { () throws(StagingError) in try await staging.mark(marker, on: id) }
+        if case .complete(let standingSize, let standingDigest, _) = standing {
+            if standingSize != size { throw .differentContent(id) }
+            if let digest, let standingDigest, digest != standingDigest { throw .differentContent(id) }
+        }
+        switch try await asking({ () throws(StoreError) in try await store.complete(id, size: size, digest: digest) }) {
+        case .applied(let upload, let entries):
+            follow(upload, entries, .partReceived)
+            return upload
+        case .refused(.partsMissing(let upload)):
+            // A part was struck meanwhile. Nobody was told of the ending, so it is taken back.
+            try? await staging.unmark(.complete, on: id)
+            throw .partsMissing(try await missing(upload))
+        case .refused(.contradicts):
+            throw .differentContent(id)
+        case .refused(.state(let state)):
+            if state.isEnded { throw .gone(state) }
+            throw .wrongState(state)
+        case .unknown:
+            throw .notFound
+        }
+    }
+
+    /// The file's size, if every part is there.
+    private func checkedSize(of upload: Upload) async throws(IntakeError) -> Int64 {
+        if let size = upload.record.size {
+            guard upload.received.bytes == size else { throw .partsMissing(try await missing(upload)) }
+            return size
+        }
+        let parts = try await asking { () throws(StoreError) in try await store.parts(of: upload.id) }
+        let size = parts.map(\.part.end).max() ?? 0
+        guard Manifest(parts.map(\.part)).covers(size) else { throw .partsMissing(try await missing(upload)) }
+        return size
+    }
+
+    private func missing(_ upload: Upload) async throws(IntakeError) -> PartNumbers {
+        let parts = try await asking { () throws(StoreError) in try await store.parts(of: upload.id) }
+        let layout = upload.record.layout
+        let present = Set(parts.map { layout.number(at: $0.part.offset) })
+        let count = layout.count ?? (present.max() ?? 0)
+        return PartNumbers((count == 0 ? [] : Array(1...count)).filter { !present.contains($0) })
+    }
+
+    /// Gives an upload up; what it left in staging and on the target is cleaned away afterwards. Asked twice, it
+    /// happens once.
+    public func cancel(_ id: UploadID, for principal: Principal) async throws(IntakeError) -> Upload {
+        _ = try await upload(id, for: principal)
+        switch try await asking({ () throws(StoreError) in try await store.cancel(id) }) {
+        case .applied(let upload, let entries):
+            try await mark(.cancelled(by: principal.owner.description, at: surroundings.now()), on: id)
+            follow(upload, entries, .uploadCancelled)
+            return upload
+        case .refused(.committing):
+            throw .committing
+        case .refused(.ended(let upload)):
+            guard upload.state == .cancelled else { throw .gone(upload.state) }
+            // The answer to the first request may have been lost before its marker was durable.
+            try await mark(.cancelled(by: principal.owner.description, at: surroundings.now()), on: id)
+            return upload
+        case .unknown:
+            throw .notFound
+        }
+    }
+
+    /// Publishes an ending; an upload that is cleaned away already needs none.
+    private func mark(_ marker: Marker, on id: UploadID) async throws(IntakeError) {
+        do {
+            _ = try await staging.mark(marker, on: id)
+        } catch .notFound {
+            return
+        } catch {
+            throw IntakeError(error)
+        }
+    }
+}

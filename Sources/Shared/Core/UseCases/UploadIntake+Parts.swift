@@ -1,0 +1,111 @@
+// Parts: bytes are staged, made durable and recorded before they are acknowledged.
+
+/// A part on its way in. Whoever begins one ends it by `finish` or `abandon`.
+public struct PartIntake: Sendable {
+    let intake: UploadIntake
+    let upload: Upload
+    let number: Int64
+    let declared: SHA256Digest?
+    let writer: any PartWriter
+
+    /// What became of it.
+    public enum Outcome: Hashable, Sendable {
+        /// It is durable now.
+        case stored(Part)
+        /// The same bytes were there already.
+        case alreadyStored(Part)
+    }
+
+    /// Takes the next bytes of the body.
+    public func write(_ chunk: some ByteChunk) async throws(IntakeError) {
+        try await staged { () throws(StagingError) in try await writer.write(chunk) }
+    }
+
+    /// Checks length and digest, makes the part durable, and records it with its ship job. On an error nothing of it
+    /// is left, but where the index could not be told: then the bytes stay, and the same request succeeds later.
+    public func finish() async throws(IntakeError) -> Outcome {
+        let part: Part
+        do {
+            part = try await writer.seal()
+        } catch {
+            await writer.discard()
+            throw IntakeError(error)
+        }
+        if let declared, declared != part.digest {
+            await writer.discard()
+            throw .digestMismatch(declared: declared, received: part.digest)
+        }
+        let published: PublishResult
+        do {
+            published = try await writer.publish()
+        } catch {
+            await writer.discard()
+            throw IntakeError(error)
+        }
+        switch published {
+        case .conflict:
+            await writer.discard()
+            throw .partConflict(number: number)
+        case .stored(let part):
+            try await intake.record(part, number: number, of: upload)
+            return .stored(part)
+        case .alreadyStored(let part):
+            await writer.discard()
+            try await intake.record(part, number: number, of: upload)
+            return .alreadyStored(part)
+        }
+    }
+
+    /// Removes every trace of a part whose body did not come whole.
+    public func abandon() async { await writer.discard() }
+}
+
+extension UploadIntake {
+    /// Begins a part of the native protocol.
+    ///
+    /// - Parameters:
+    ///   - number: the part's number, from 1.
+    ///   - length: the body's length in bytes, as announced.
+    ///   - digest: the SHA-256 that the request declares, if any (RFC 9530 §2).
+    public func beginPart(
+        _ number: Int64,
+        of id: UploadID,
+        length: Int64,
+        digest: SHA256Digest?,
+        for principal: Principal
+    ) async throws(IntakeError) -> PartIntake {
+        let upload = try await upload(id, for: principal)
+        guard !upload.state.isEnded else { throw .gone(upload.state) }
+        let layout = upload.record.layout
+        guard let offset = layout.offset(of: number), let sizes = layout.sizes(of: number) else {
+            throw .partOutOfRange(number: number, count: layout.count ?? PartLayout.maximumParts)
+        }
+        guard sizes.contains(length) else { throw .wrongPartSize(expected: sizes, received: length) }
+        guard offset + length <= limits.maximumSize else { throw .tooLarge(limit: limits.maximumSize) }
+        let writer = try await staged { () throws(StagingError) in
+            try await staging.beginPart(of: id, offset: offset, size: length)
+        }
+        return PartIntake(intake: self, upload: upload, number: number, declared: digest, writer: writer)
+    }
+
+    /// Records a durable part.
+    fileprivate func record(_ part: Part, number: Int64, of upload: Upload) async throws(IntakeError) {
+        var change = try await asking { () throws(StoreError) in try await store.receive(part, of: upload.id) }
+        if case .unknown = change, try await known(upload.id) != nil {
+            change = try await asking { () throws(StoreError) in try await store.receive(part, of: upload.id) }
+        }
+        switch change {
+        case .applied(let upload, let entries):
+            follow(upload, entries, .partReceived)
+        case .refused(.conflict):
+            throw .partConflict(number: number)
+        case .refused(.state(let state)):
+            // The upload took no more parts by the time the bytes were here; they are not part of it.
+            try? await staging.strike(part, of: upload.id)
+            if state.isEnded { throw .gone(state) }
+            throw .wrongState(state)
+        case .unknown:
+            throw .notFound
+        }
+    }
+}
