@@ -16,6 +16,11 @@ public struct Timestamp: Hashable, Sendable, Comparable, CustomStringConvertible
         Timestamp(microseconds: time.microseconds &+ duration.microseconds)
     }
 
+    /// An earlier point.
+    public static func - (time: Timestamp, duration: Duration) -> Timestamp {
+        Timestamp(microseconds: time.microseconds &- duration.microseconds)
+    }
+
     /// The time between two points.
     public static func - (later: Timestamp, earlier: Timestamp) -> Duration {
         .microseconds(later.microseconds - earlier.microseconds)

@@ -195,6 +195,9 @@ public struct Upload: Hashable, Sendable {
     public var shipped: Tally
     /// The current attempt to build it on the target; nil before the first.
     public var generation: Generation?
+    /// How many part files were begun for it; one more after a rebuild, which cannot know. Only the first of all finds
+    /// nothing of an older one beside it.
+    public var preparations: Int
     /// The newest claim of its merge; nil before the first.
     public var fence: Fence?
     /// How often its merge was tried again.
@@ -218,6 +221,7 @@ public struct Upload: Hashable, Sendable {
         state = .receiving
         received = Tally()
         shipped = Tally()
+        preparations = 0
         attempts = 0
         updatedAt = record.createdAt
     }

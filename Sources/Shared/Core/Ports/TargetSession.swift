@@ -138,8 +138,8 @@ public protocol TargetSession: Sendable {
     /// What lies at a part file's name; nil for nothing.
     func facts(of file: PartFile) async throws(TargetError) -> FileFacts?
     /// Makes room for a generation: the directory exists below the root and no symbolic link leads out, the disk has
-    /// space for `size` bytes, older part files of the upload are gone (which fences their writers), and an empty part
-    /// file of this generation is there, made anew (SFTP `CREAT|EXCL`, draft-ietf-secsh-filexfer-02 §6.3).
+    /// space for `size` bytes, and an empty part file of this generation is there, made anew (SFTP `CREAT|EXCL`,
+    /// draft-ietf-secsh-filexfer-02 §6.3). Touches no other part file.
     func prepare(_ file: PartFile, size: Int64?) async throws(TargetError)
     /// Writes a part to its offset, flushes it, and proves that it arrived, as well as the target allows. Never makes
     /// the part file: one that is gone is `partFileLost`.
@@ -154,8 +154,13 @@ public protocol TargetSession: Sendable {
     func sync(_ path: TargetPath) async throws(TargetError)
     /// Removes one part file; none is no error.
     func remove(_ file: PartFile) async throws(TargetError)
-    /// Removes every part file of an upload beside a final path; answers how many there were.
-    func removePartFiles(of upload: UploadID, beside path: TargetPath) async throws(TargetError) -> Int
+    /// Removes an upload's part files beside a final path, found by listing: those of generations before a given one,
+    /// or all. Answers how many there were.
+    func removePartFiles(
+        of upload: UploadID,
+        beside path: TargetPath,
+        before generation: Generation?
+    ) async throws(TargetError) -> Int
     /// Connects if need be, and says what the target can do.
     func inspect() async throws(TargetError) -> [String: String]
 }

@@ -125,6 +125,8 @@ public struct RetryRequest: Hashable, Sendable {
     public var job: Job
     /// How often it had failed before: the compare of the compare-and-set, so that a duplicate spends nothing.
     public var attempt: Int
+    /// A merge's claim: compared too, and ended with the retry.
+    public var fence: Fence?
     /// How often it may fail; nil leaves the attempts as they are (an unreachable target spends none).
     public var limit: Int?
     /// How long to wait.
@@ -133,9 +135,10 @@ public struct RetryRequest: Hashable, Sendable {
     public var failure: Failure
 
     /// A request.
-    public init(job: Job, attempt: Int, limit: Int?, delay: Duration, failure: Failure) {
+    public init(job: Job, attempt: Int, fence: Fence? = nil, limit: Int?, delay: Duration, failure: Failure) {
         self.job = job
         self.attempt = attempt
+        self.fence = fence
         self.limit = limit
         self.delay = delay
         self.failure = failure
@@ -223,17 +226,18 @@ public protocol UploadStore: Sendable {
 
     // MARK: Workers
 
-    /// A number for a new generation: greater than any before.
-    func nextGeneration(of id: UploadID) async throws(StoreError) -> Generation?
+    /// A number for a new generation, greater than any before, and the upload with that preparation counted.
+    func nextGeneration(of id: UploadID) async throws(StoreError) -> (generation: Generation, upload: Upload)?
     /// Makes a prepared generation the current one, if `previous` still is; every part counts as unshipped then.
-    /// With a `previous`, this is a restart: ship jobs are to be recorded again by `requeueShips`.
+    /// With a `previous`, this is a restart: it ends a claim of the merge, and ship jobs are to be recorded again by
+    /// `requeueShips`.
     func startGeneration(
         _ generation: Generation,
         of id: UploadID,
         replacing previous: Generation?
     ) async throws(StoreError) -> Change<WorkRefusal>
     /// Records ship jobs of up to `limit` parts that are received and not shipped, from an offset on; answers where
-    /// to go on, nil at the end.
+    /// to go on, nil at the end. Works while the index is being rebuilt.
     func requeueShips(
         of id: UploadID,
         from offset: Int64,
@@ -266,6 +270,7 @@ public protocol UploadStore: Sendable {
     /// Records that an upload cannot go on by itself. A merge names its fence, so that only its holder can.
     func fail(_ id: UploadID, fence: Fence?, failure: Failure) async throws(StoreError) -> Change<WorkRefusal>
     /// Counts a failed attempt and records the job again for later, or fails the upload when its attempts are spent.
+    /// Clean jobs of ended uploads are retried too, and never exhausted.
     func retry(_ request: RetryRequest) async throws(StoreError) -> RetryResult
     /// Records that nothing is left of an ended upload: frees the path, keeps an expiring history record.
     func cleaned(_ id: UploadID) async throws(StoreError)
@@ -284,7 +289,7 @@ public protocol UploadStore: Sendable {
     /// Compares the index's identity with staging's.
     func condition(epoch: String) async throws(StoreError) -> IndexCondition
     /// Brings one upload back from what staging says; what the index knows beyond that and that does not contradict
-    /// it stays. Works while `condition` is not `current`. An upload whose path another one holds by then is refused.
+    /// it stays. Works while the index is being rebuilt. An upload whose path another one holds by then is refused.
     func restore(_ staged: StagedUpload) async throws(StoreError) -> Change<WorkRefusal>
     /// Declares the index to be staging's.
     func adopt(epoch: String) async throws(StoreError)

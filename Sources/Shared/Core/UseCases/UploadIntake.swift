@@ -85,6 +85,14 @@ public struct UploadIntake: Sendable {
             })
         else { return nil }
         relay.dispatch(entries)
+        var offset: Int64? = upload.state.isShippable ? 0 : nil
+        while let from = offset {
+            let page = try await asking { () throws(StoreError) in
+                try await store.requeueShips(of: id, from: from, limit: OutboxRelay.batch)
+            }
+            relay.dispatch(page.entries)
+            offset = page.next
+        }
         return upload
     }
 

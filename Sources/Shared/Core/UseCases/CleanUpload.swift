@@ -1,0 +1,62 @@
+// A clean job: nothing is left of an upload that has ended but its history record.
+
+/// Removes what an ended upload left in staging and on its target. May be repeated at any point.
+public struct CleanUpload: Sendable {
+    private let ports: WorkPorts
+
+    /// A use case over these ports.
+    public init(_ ports: WorkPorts) { self.ports = ports }
+
+    /// Does what a clean job asks for.
+    public func perform(_ id: UploadID) async -> JobOutcome {
+        let job = Job.clean(id)
+        let upload: Upload
+        let attempt: Int
+        do {
+            guard let known = try await ports.store.upload(id), known.state.isEnded else { return .done }
+            upload = known
+            attempt = try await ports.store.attempt(of: job)
+        } catch {
+            return .later(.seconds(1))
+        }
+        do throws(WorkError) {
+            try await clean(upload)
+            return .done
+        } catch {
+            return await ports.settle(error, of: job, upload: upload, attempt: attempt)
+        }
+    }
+
+    /// Cleans up after an upload that has ended.
+    func clean(_ upload: Upload) async throws(WorkError) {
+        let now = ports.surroundings.now()
+        // The ending is durable before anything that it allows to be deleted is.
+        switch upload.state {
+        case .done:
+            if let finalFile = upload.finalFile { try await mark(.done(finalFile, at: now), on: upload.id) }
+        case .cancelled: try await mark(.cancelled(by: ports.worker, at: now), on: upload.id)
+        case .expired: try await mark(.expired(at: now), on: upload.id)
+        case .receiving, .shipping, .merging, .committing, .failed: throw .unwanted
+        }
+        // A committed upload's only part file became the final one, unless another was ever begun.
+        if upload.state == .done ? upload.preparations > 1 : upload.preparations > 0,
+            let session = ports.target(upload.record.target)
+        {
+            _ = try await ports.reaching { () throws(TargetError) in
+                try await session.removePartFiles(of: upload.id, beside: upload.record.path, before: nil)
+            }
+        }
+        try await ports.reading { () throws(StagingError) in try await ports.staging.discard(upload.id) }
+        try await ports.asking { () throws(StoreError) in try await ports.store.cleaned(upload.id) }
+    }
+
+    private func mark(_ marker: Marker, on id: UploadID) async throws(WorkError) {
+        do {
+            _ = try await ports.staging.mark(marker, on: id)
+        } catch .notFound {
+            return
+        } catch {
+            throw .staging(error)
+        }
+    }
+}

@@ -1,0 +1,110 @@
+// Staging wins: an index that is empty, somebody else's or freshly restarted is read anew from staging.
+
+/// Keeps the index in agreement with staging. One process rebuilds at a time; the others wait. Until it is done,
+/// whatever changes state is refused as `rebuilding`.
+public final class IndexKeeper: Sendable {
+    /// What a check found or did.
+    public enum Outcome: Hashable, Sendable {
+        /// The index is staging's.
+        case current
+        /// It was read anew: so many uploads came back.
+        case rebuilt(uploads: Int)
+        /// Another process is reading it anew.
+        case waiting
+    }
+
+    private let store: any UploadStore
+    private let leases: any LeaseStore
+    private let staging: any Staging
+    private let relay: OutboxRelay
+    private let surroundings: Surroundings
+    private let holder: String
+
+    private static let lease = Duration.seconds(15)
+    private static let recent = Duration.seconds(600)
+
+    /// A keeper; `holder` names this process among all.
+    public init(
+        store: any UploadStore,
+        leases: any LeaseStore,
+        staging: any Staging,
+        relay: OutboxRelay,
+        surroundings: Surroundings,
+        holder: String
+    ) {
+        self.store = store
+        self.leases = leases
+        self.staging = staging
+        self.relay = relay
+        self.surroundings = surroundings
+        self.holder = holder
+    }
+
+    /// Looks at the index, and rebuilds it if it must be and nobody else does.
+    public func check() async throws(IntakeError) -> Outcome {
+        let epoch = try await staged { () throws(StagingError) in try await staging.epoch() }
+        let condition = try await asking { () throws(StoreError) in try await store.condition(epoch: epoch) }
+        if condition == .current { return .current }
+        guard try await hold() else { return .waiting }
+        // Somebody may have finished between the look and the lease.
+        switch try await asking({ () throws(StoreError) in try await store.condition(epoch: epoch) }) {
+        case .current:
+            try? await leases.release("rebuild", holder: holder)
+            return .current
+        case .restarted: return try await rebuild(epoch: epoch, since: surroundings.now() - Self.recent)
+        case .foreign: return try await rebuild(epoch: epoch, since: nil)
+        }
+    }
+
+    private func hold() async throws(IntakeError) -> Bool {
+        try await asking { () throws(StoreError) in
+            try await leases.acquire("rebuild", holder: holder, for: Self.lease)
+        }
+    }
+
+    private func rebuild(epoch: String, since: Timestamp?) async throws(IntakeError) -> Outcome {
+        var count = 0
+        var last: UploadID?
+        while true {
+            let page = try await staged { () throws(StagingError) in
+                try await staging.uploads(after: last, touchedSince: since, limit: 200)
+            }
+            for id in page { if try await restore(id) { count += 1 } }
+            // Lost to another process that took this one for dead: it does the same work, and adopts in the end.
+            guard try await hold() else { return .waiting }
+            guard let newLast = page.last else { break }
+            last = newLast
+        }
+        try await asking { () throws(StoreError) in try await store.adopt(epoch: epoch) }
+        try? await leases.release("rebuild", holder: holder)
+        return .rebuilt(uploads: count)
+    }
+
+    private func restore(_ id: UploadID) async throws(IntakeError) -> Bool {
+        let staged: StagedUpload
+        do {
+            guard let found = try await staging.read(id) else { return false }
+            staged = found
+        } catch .unreadable {
+            // A newer program's record, or a damaged one: left alone for whoever can read it.
+            return false
+        } catch {
+            throw IntakeError(error)
+        }
+        guard
+            case .applied(let upload, let entries) = try await asking({ () throws(StoreError) in
+                try await store.restore(staged)
+            })
+        else { return false }
+        relay.dispatch(entries)
+        var offset: Int64? = upload.state.isShippable ? 0 : nil
+        while let from = offset {
+            let page = try await asking { () throws(StoreError) in
+                try await store.requeueShips(of: id, from: from, limit: OutboxRelay.batch)
+            }
+            relay.dispatch(page.entries)
+            offset = page.next
+        }
+        return true
+    }
+}

@@ -1,0 +1,121 @@
+// The commit: one rename, and how to find out whether it happened when its answer was lost.
+
+extension MergeUpload {
+    /// Renames for the first time: nobody can have done it yet, so a final file that is there is somebody else's.
+    func commit(
+        _ upload: Upload,
+        file: PartFile,
+        finalFile: FinalFile,
+        fence: Fence,
+        sealed: any SealedPartFile
+    ) async throws(WorkError) {
+        let session = try ports.session(of: upload)
+        let result: RenameResult
+        do {
+            result = try await session.rename(file, overwrite: upload.record.overwrite)
+        } catch {
+            // Whatever it said, it may have happened.
+            if error.kind == .cancelled { throw .target(error) }
+            return try await settleCommit(upload, fence: fence)
+        }
+        switch result {
+        case .renamed(let atomic):
+            // Carries the new name to disk on journalling file systems; directories cannot be flushed over SFTP.
+            try? await sealed.sync()
+            try await finish(upload, atomic: atomic, fence: fence)
+        case .taken:
+            try await settleTaken(upload, file: file, finalFile: finalFile, fence: fence)
+        }
+    }
+
+    /// Goes on where a commit was left: by another worker, or by this one when an answer did not come. Looks at both
+    /// names, and never delivers a second time what may have been delivered and taken away.
+    func settleCommit(_ upload: Upload, fence: Fence) async throws(WorkError) {
+        guard let finalFile = upload.finalFile, let generation = upload.generation else {
+            throw .permanent(Failure(.internalError, "a commit was begun without a generation or a final file"))
+        }
+        let session = try ports.session(of: upload)
+        let path = upload.record.path
+        let file = PartFile(upload: upload.id, generation: generation, path: path)
+        let part = try await ports.reaching { () throws(TargetError) in try await session.facts(of: file) }
+        guard part != nil else {
+            let found = try await ports.reaching { () throws(TargetError) in try await session.facts(of: path) }
+            guard try await isOurs(found, upload, finalFile) else {
+                let seen = found.map { "a \($0.kind) of \($0.size) bytes" } ?? "nothing"
+                throw .permanent(
+                    Failure(
+                        .commitUnknown,
+                        "the part file is gone, and at the final path is \(seen): the file was renamed and then "
+                            + "replaced or removed by somebody, or it was lost"
+                    )
+                )
+            }
+            try? await session.sync(path)
+            return try await finish(upload, atomic: true, fence: fence)
+        }
+        let result = try await ports.reaching { () throws(TargetError) in
+            try await session.rename(file, overwrite: upload.record.overwrite)
+        }
+        switch result {
+        case .renamed(let atomic):
+            try? await session.sync(path)
+            try await finish(upload, atomic: atomic, fence: fence)
+        case .taken:
+            try await settleTaken(upload, file: file, finalFile: finalFile, fence: fence)
+        }
+    }
+
+    /// The final path is taken and must not be replaced: by this upload, if a rename that links and unlinks died
+    /// between the two, or if the index forgot a commit; by somebody else otherwise.
+    private func settleTaken(
+        _ upload: Upload,
+        file: PartFile,
+        finalFile: FinalFile,
+        fence: Fence
+    ) async throws(WorkError) {
+        let session = try ports.session(of: upload)
+        let found = try await ports.reaching { () throws(TargetError) in
+            try await session.facts(of: upload.record.path)
+        }
+        guard let found, found.kind == .file, found.size == finalFile.size,
+            try await hasOurContent(upload, finalFile)
+        else {
+            throw .permanent(
+                Failure(.targetExists, "a file is at \(upload.record.path) already, and the upload must not replace it")
+            )
+        }
+        try await ports.reaching { () throws(TargetError) in try await session.remove(file) }
+        try await finish(upload, atomic: true, fence: fence)
+    }
+
+    private func isOurs(_ found: FileFacts?, _ upload: Upload, _ finalFile: FinalFile) async throws(WorkError) -> Bool {
+        guard let found, found.kind == .file, found.size == finalFile.size else { return false }
+        if found.matches(finalFile) { return true }
+        return try await hasOurContent(upload, finalFile)
+    }
+
+    /// Whether the final file has this upload's bytes.
+    private func hasOurContent(_ upload: Upload, _ finalFile: FinalFile) async throws(WorkError) -> Bool {
+        let session = try ports.session(of: upload)
+        let expected: SHA256Digest
+        if let digest = finalFile.digest { expected = digest } else { expected = try await wholeDigest(of: upload) }
+        return try await ports.reaching { () throws(TargetError) in
+            try await session.digest(of: upload.record.path, size: finalFile.size)
+        } == expected
+    }
+
+    /// Records the commit, then cleans up; a clean job in the outbox does it if this worker dies on the way.
+    private func finish(_ upload: Upload, atomic: Bool, fence: Fence) async throws(WorkError) {
+        let change = try await ports.asking { () throws(StoreError) in
+            try await ports.store.finish(upload.id, fence: fence, atomic: atomic)
+        }
+        guard case .applied(let done, let entries) = change else { throw .unwanted }
+        ports.events.publish(.uploadDone, done)
+        do throws(WorkError) {
+            try await cleaning.clean(done)
+            try? await ports.store.confirm(entries)
+        } catch {
+            ports.relay.dispatch(entries)
+        }
+    }
+}

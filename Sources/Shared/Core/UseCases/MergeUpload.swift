@@ -1,0 +1,185 @@
+// A merge job: claim, prove, seal, commit. This file has the claim and the way up to the commit; the commit has its own.
+
+/// Merges uploads: makes the final file appear, whole and verified, in one step.
+public struct MergeUpload: Sendable {
+    let ports: WorkPorts
+    let cleaning: CleanUpload
+    private let generations: PrepareGeneration
+
+    /// How long a claim lasts without being renewed.
+    public static let lease = Duration.seconds(15)
+
+    /// What a claim answers.
+    public enum Claim: Hashable, Sendable {
+        /// The merge is this worker's: its delivery can be acknowledged, then `run` it.
+        case claimed(Upload, Fence)
+        /// Nothing to do, or somebody else does it.
+        case nothing
+        /// The index could not be asked.
+        case later(Duration)
+    }
+
+    /// A use case over these ports.
+    public init(_ ports: WorkPorts) {
+        self.ports = ports
+        cleaning = CleanUpload(ports)
+        generations = PrepareGeneration(ports: ports)
+    }
+
+    /// Claims an upload's merge. From here a safety entry in the outbox brings it back if this worker dies.
+    public func claim(_ id: UploadID) async -> Claim {
+        do {
+            switch try await ports.store.claim(id, holder: ports.worker, for: Self.lease) {
+            case .applied(let upload, _):
+                guard let fence = upload.fence else { return .nothing }
+                return .claimed(upload, fence)
+            case .refused, .unknown: return .nothing
+            }
+        } catch {
+            return .later(.seconds(1))
+        }
+    }
+
+    /// Works on a claimed merge until it is done, recorded to be done later, or failed; renews the claim meanwhile.
+    public func run(_ upload: Upload, fence: Fence) async {
+        await withTaskGroup(of: Bool.self) { group in
+            group.addTask {
+                await merge(upload, fence: fence)
+                return true
+            }
+            group.addTask { await renew(upload.id, fence: fence) }
+            // Whichever ends first ends the other: a lost claim stops the work, finished work the renewal.
+            _ = await group.next()
+            group.cancelAll()
+        }
+    }
+
+    private func renew(_ id: UploadID, fence: Fence) async -> Bool {
+        while true {
+            do { try await ports.surroundings.sleep(Self.lease / 3) } catch { return true }
+            // An index that cannot be asked does not end the work: the fence decides in the end.
+            if let change = try? await ports.store.renew(id, fence: fence, for: Self.lease) {
+                guard case .applied = change else { return false }
+            }
+        }
+    }
+
+    private func merge(_ upload: Upload, fence: Fence) async {
+        do throws(WorkError) {
+            if upload.state == .committing {
+                try await settleCommit(upload, fence: fence)
+            } else {
+                ports.events.publish(.uploadMerging, upload)
+                try await prove(upload)
+                try await sealAndCommit(upload, fence: fence)
+            }
+        } catch {
+            if case .target(let reason) = error, reason.kind == .cancelled {
+                // Drained or fenced off: let the next one begin at once.
+                try? await ports.store.release(upload.id, fence: fence)
+                return
+            }
+            if case .target(let reason) = error, reason.kind == .partFileLost, upload.state == .merging,
+                let generation = upload.generation
+            {
+                do throws(WorkError) {
+                    try await generations.restart(upload, replacing: generation)
+                    return
+                } catch {
+                    _ = await ports.settle(
+                        error,
+                        of: .merge(upload.id),
+                        upload: upload,
+                        attempt: upload.attempts,
+                        fence: fence
+                    )
+                    return
+                }
+            }
+            _ = await ports.settle(error, of: .merge(upload.id), upload: upload, attempt: upload.attempts, fence: fence)
+        }
+    }
+
+    // MARK: Proving
+
+    /// Proves a declared digest over the staged parts: what each of them has on the target is proven already.
+    private func prove(_ upload: Upload) async throws(WorkError) {
+        guard let declared = upload.record.digest else { return }
+        let found = try await wholeDigest(of: upload)
+        guard found != declared else { return }
+        for part in try await parts(of: upload) where try await !isIntact(part, of: upload) {
+            try await ports.reading { () throws(StagingError) in try await ports.staging.strike(part, of: upload.id) }
+            let change = try await ports.asking { () throws(StoreError) in
+                try await ports.store.strike(part, of: upload.id)
+            }
+            if case .applied(let upload, _) = change { ports.events.publish(.uploadFailed, upload) }
+            throw .unwanted
+        }
+        throw .permanent(
+            Failure(.digestMismatch, "the file's SHA-256 is \(found), but \(declared) was declared")
+        )
+    }
+
+    /// The SHA-256 of the whole file, from staging.
+    func wholeDigest(of upload: Upload) async throws(WorkError) -> SHA256Digest {
+        let parts = try await parts(of: upload)
+        if parts.count == 1, let part = parts.first { return part.digest }
+        return try await ports.reading { () throws(StagingError) in
+            try await ports.staging.digest(of: parts, of: upload.id)
+        }
+    }
+
+    private func parts(of upload: Upload) async throws(WorkError) -> [Part] {
+        try await ports.asking { () throws(StoreError) in try await ports.store.parts(of: upload.id) }.map(\.part)
+    }
+
+    private func isIntact(_ part: Part, of upload: Upload) async throws(WorkError) -> Bool {
+        let reader = try await ports.reading { () throws(StagingError) in
+            try await ports.staging.openPart(part, of: upload.id)
+        }
+        do {
+            let isIntact = try await reader.isIntact()
+            await reader.close()
+            return isIntact
+        } catch {
+            await reader.close()
+            throw .staging(error)
+        }
+    }
+
+    // MARK: Sealing
+
+    private func sealAndCommit(_ upload: Upload, fence: Fence) async throws(WorkError) {
+        let session = try ports.session(of: upload)
+        let size = upload.record.size ?? 0
+        // Only an empty file comes here without a generation: it has no part whose shipping would have begun one.
+        let generation = try await generations.current(of: upload)
+        let file = PartFile(upload: upload.id, generation: generation, path: upload.record.path)
+        let taken = try await ports.reaching { () throws(TargetError) in
+            try await session.facts(of: upload.record.path)
+        }
+        var modified = ports.surroundings.now().seconds
+        // A file that is there already must not be mistaken for this one by its size and time.
+        if let taken, taken.modified == modified { modified -= 1 }
+        let sealed = try await ports.reaching { () throws(TargetError) in
+            try await session.seal(file, size: size, modified: modified)
+        }
+        do throws(WorkError) {
+            let finalFile = FinalFile(size: size, digest: upload.record.digest, modified: sealed.facts.modified)
+            let change = try await ports.asking { () throws(StoreError) in
+                try await ports.store.beginCommit(
+                    upload.id,
+                    fence: fence,
+                    generation: generation,
+                    finalFile: finalFile
+                )
+            }
+            guard case .applied(let committing, _) = change else { throw .unwanted }
+            try await commit(committing, file: file, finalFile: finalFile, fence: fence, sealed: sealed)
+            await sealed.close()
+        } catch {
+            await sealed.close()
+            throw error
+        }
+    }
+}
