@@ -21,12 +21,15 @@ free_port() {
     return 1
 }
 
-# keep_port FILE: prints the port in FILE; chooses a free one and writes it there the first time.
+# keep_port FILE: prints the port in FILE; the first time chooses one that is free and in no other file beside it.
 keep_port() {
+    local port directory
+    directory=$(dirname "$1")
     if [[ ! -s $1 ]]; then
-        free_port >"$1"
+        port=$(free_port)
+        while grep -qsx "$port" "$directory"/*; do port=$(free_port); done
+        echo "$port" >"$1"
     fi
-    local port
     read -r port <"$1"
     echo "$port"
 }
