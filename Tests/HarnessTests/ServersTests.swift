@@ -51,16 +51,35 @@ import Testing
     func sshdLetsTheKeyInOverSFTP(type: String) async throws {
         let server = try await SSHServer.start(hostKeyTypes: [type])
         #expect(server.hostKeyFingerprint.hasPrefix("SHA256:"))
-        let options = [
-            "-i", server.keyFile, "-o", "UserKnownHostsFile=\(server.knownHostsFile)", "-o", "IdentitiesOnly=yes",
-            "-o", "BatchMode=yes", "-P", String(server.port), "-b", "/dev/stdin",
-        ]
-        let place = try TemporaryDirectory("batch")
-        try "mkdir \(server.root)/made\n".write(toFile: place.path("batch"), atomically: true, encoding: .utf8)
-        let arguments = options.map { $0 == "/dev/stdin" ? place.path("batch") : $0 }
-        let report = try await ChildProcess.run("sftp", arguments + ["\(server.user)@127.0.0.1"])
+        let report = try await sftp(server, "mkdir \(server.root)/made")
         #expect(report.isSuccess, "\(report.errors)")
         #expect(FileManager.default.fileExists(atPath: server.root + "/made"))
+    }
+
+    @Test func sshdRefusesWhatItsFlagsForbid() async throws {
+        let plain = try await SSHServer.start()
+        let restricted = try await SSHServer.start(sftp: .internal(flags: "-P mkdir"))
+        let external = try await SSHServer.start(sftp: .external)
+        #expect(try await sftp(plain, "mkdir \(plain.root)/made").isSuccess)
+        #expect(try await !sftp(restricted, "mkdir \(restricted.root)/made").isSuccess)
+        #expect(try await sftp(external, "mkdir \(external.root)/made").isSuccess)
+    }
+
+    @Test func killedSessionsLeaveTheListener() async throws {
+        let server = try await SSHServer.start()
+        let place = try TemporaryDirectory("session")
+        let session = try ChildProcess(
+            "ssh",
+            Self.options(server) + [
+                "-p", String(server.port), "\(server.user)@127.0.0.1", "echo ready; exec sleep 1000",
+            ],
+            output: place.path("output")
+        )
+        try await eventually("the session is open") { session.output.contains("ready") }
+        server.killSessions()
+        #expect(try await session.wait() != .status(0))
+        #expect(server.isRunning)
+        #expect(try await sftp(server, "pwd").isSuccess)
     }
 
     @Test func sharedServersAreOneServer() async throws {
@@ -76,6 +95,20 @@ import Testing
         redis = nil
         #expect(kill(pid, 0) == -1)
         #expect(!FileManager.default.fileExists(atPath: directory))
+    }
+
+    private static func options(_ server: SSHServer) -> [String] {
+        [
+            "-i", server.keyFile, "-o", "UserKnownHostsFile=\(server.knownHostsFile)", "-o", "IdentitiesOnly=yes", "-o",
+            "BatchMode=yes",
+        ]
+    }
+
+    private func sftp(_ server: SSHServer, _ command: String) async throws -> ChildProcess.Report {
+        let place = try TemporaryDirectory("batch")
+        try (command + "\n").write(toFile: place.path("batch"), atomically: true, encoding: .utf8)
+        let options = Self.options(server) + ["-P", String(server.port), "-b", place.path("batch")]
+        return try await ChildProcess.run("sftp", options + ["\(server.user)@127.0.0.1"])
     }
 
     private func name(of pid: Int32) -> String? {
