@@ -25,6 +25,7 @@ public struct RESPError: Error, Sendable, Equatable, CustomStringConvertible {
     /// What was wrong.
     public let reason: String
 
+    /// The reason.
     public var description: String { reason }
 }
 

@@ -52,18 +52,22 @@ public struct RedisArgument: Sendable {
 }
 
 extension RedisArgument: ExpressibleByStringLiteral, ExpressibleByStringInterpolation, ExpressibleByIntegerLiteral {
+    /// The UTF-8 bytes of a literal.
     public init(stringLiteral value: String) {
         self.init(value)
     }
 
+    /// The decimal digits of a literal.
     public init(integerLiteral value: Int64) {
         self.init(value)
     }
 }
 
 extension RedisArgument: CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
-    // An argument may be a password; what is printed by accident says nothing of it.
+    /// The name of the type only: an argument may be a password, and what is printed by accident must not show it.
     public var description: String { "RedisArgument" }
+    /// The same as `description`.
     public var debugDescription: String { description }
+    /// Empty, for the same reason.
     public var customMirror: Mirror { Mirror(self, children: []) }
 }

@@ -6,6 +6,7 @@ public struct RedisConfigurationError: Error, Sendable, Equatable, CustomStringC
     /// What is wrong and what was expected.
     public let reason: String
 
+    /// The reason.
     public var description: String { reason }
 }
 
@@ -88,6 +89,8 @@ extension RedisConfiguration: CustomStringConvertible, CustomDebugStringConverti
         return "\(tls == nil ? "redis" : "rediss")://\(bracketed):\(port)/\(database)"
     }
 
+    /// The same as `description`.
     public var debugDescription: String { description }
+    /// Empty, so that a dump shows no password either.
     public var customMirror: Mirror { Mirror(self, children: []) }
 }

@@ -25,6 +25,7 @@ public struct RedisServerError: Error, Sendable, Equatable, CustomStringConverti
         }
     }
 
+    /// The line that the server sent, without its leading `-`.
     public var description: String { message.isEmpty ? code : "\(code) \(message)" }
 }
 
@@ -64,6 +65,7 @@ public enum RedisError: Error, Sendable, Equatable {
 }
 
 extension RedisError: CustomStringConvertible {
+    /// What happened, in words.
     public var description: String {
         switch self {
         case .notConnected(let reason): "not connected to Redis: \(reason)"
