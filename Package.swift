@@ -95,7 +95,7 @@ let package = Package(
         .target(name: "Harness", dependencies: [], path: "Tests/Harness", swiftSettings: strict),
         tests("HarnessTests", ["Harness"]),
         tests("CoreTests", ["Core"]),
-        tests("RedisTests", ["Redis", "Harness", .nioCore, .nioEmbedded]),
+        tests("RedisTests", ["Redis", "Harness", .nioCore, .nioPosix, .logging]),
         tests("AMQPTests", ["AMQP", "Harness"]),
         tests("SFTPTests", ["SFTP", "Harness", .nioCore]),
         tests("ServiceTests", ["Service"]),
