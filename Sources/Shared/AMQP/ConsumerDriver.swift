@@ -1,0 +1,141 @@
+// Consuming: what happens on the connection's thread.
+
+internal import Logging
+
+/// Runs all subscriptions of a consumer.
+final class ConsumerDriver: SessionDriver {
+    private let configuration: AMQPConfiguration
+    private let topology: AMQPTopology
+    private let mailbox: Mailbox<AMQPConsumer.Command>
+    private let logger: Logger
+    private let lanes: [SubscriptionLane]
+    private var drainsUntil: Moment?
+    /// Counts the tries of all lanes, so that channel numbers are not used twice on a connection.
+    private var nextChannel: UInt16 = 1
+
+    init(
+        configuration: AMQPConfiguration,
+        topology: AMQPTopology,
+        subscriptions: [AMQPConsumer.Subscription],
+        mailbox: Mailbox<AMQPConsumer.Command>,
+        logger: Logger
+    ) {
+        self.configuration = configuration
+        self.topology = topology
+        self.mailbox = mailbox
+        self.logger = logger
+        lanes = subscriptions.enumerated().map { index, subscription in
+            SubscriptionLane(index, subscription, sizeLimit: configuration.messageSizeLimit) { [mailbox] command in
+                mailbox.post(command)
+            }
+        }
+    }
+
+    func open(_ connection: Connection) throws(AMQPError) {
+        guard drainsUntil == nil else { return }
+        nextChannel = 1
+        for lane in lanes { lane.connectionBegins() }
+        try declareTopology(connection)
+        for lane in lanes { try start(lane, connection) }
+    }
+
+    private func declareTopology(_ connection: Connection) throws(AMQPError) {
+        let channel = takeChannel()
+        try connection.openChannel(channel)
+        try connection.declare(topology, channel: channel) { step, error in
+            logger.error(
+                "the broker refused a declaration",
+                metadata: ["step": "\(step.description)", "error": "\(error)"]
+            )
+        }
+        try connection.closeChannel(channel)
+    }
+
+    private func takeChannel() -> UInt16 {
+        defer { nextChannel += 1 }
+        return nextChannel
+    }
+
+    /// Consumes on a new channel. What the broker refuses concerns this lane alone: it tries again later.
+    private func start(_ lane: SubscriptionLane, _ connection: Connection) throws(AMQPError) {
+        // A channel number more for each recovery: a connection that has used up its share is replaced.
+        guard nextChannel < 2_000 else { throw .connectionClosed("no channel number left after many recoveries") }
+        do {
+            try lane.start(connection, channel: takeChannel())
+        } catch .channelClosed(let code, let text) {
+            lane.failed()
+            logger.error(
+                "cannot consume",
+                metadata: ["queue": "\(lane.name)", "error": "\(AMQPError.channelClosed(code: code, text: text))"]
+            )
+        }
+    }
+
+    func receive(_ frame: InboundFrame, _ connection: Connection) throws(AMQPError) {
+        guard let lane = lanes.first(where: { $0.channel == frame.channel }) else {
+            // Frames of a channel left behind; its closing wants an answer.
+            if case .method(let channel, .channelClose) = frame { try connection.sendChannelCloseOk(channel) }
+            return
+        }
+        switch try lane.receive(frame, connection) {
+        case .nothing: break
+        case .cancelled:
+            logger.warning("the broker cancelled a consumer", metadata: ["queue": "\(lane.name)"])
+        case .closed(let code, let text):
+            logger.error(
+                "the broker closed a channel",
+                metadata: ["queue": "\(lane.name)", "error": "\(code) \(text)"]
+            )
+        }
+    }
+
+    func work(_ connection: Connection?, blocked: String?) throws(AMQPError) {
+        for command in mailbox.take() {
+            switch command {
+            case .answered(let subscription, let incarnation, let tag, let disposition):
+                lanes[subscription].answered(incarnation: incarnation, tag: tag, disposition)
+            case .drain(let duration):
+                try drain(duration, connection)
+            }
+        }
+        guard let connection else { return }
+        if lanes.contains(where: \.hasAnswers) {
+            try connection.batch { () throws(AMQPError) in
+                for lane in lanes where lane.hasAnswers { try lane.sendAnswers(connection) }
+            }
+        }
+        guard drainsUntil == nil else { return }
+        let due = lanes.filter { $0.isDueToRecover(.now) }
+        guard !due.isEmpty else { return }
+        // Quorum queues need the old channel gone: a new queue of the same name is another one to the broker.
+        for lane in due { try lane.leaveChannel(connection) }
+        try declareTopology(connection)
+        for lane in due { try start(lane, connection) }
+    }
+
+    private func drain(_ duration: Duration, _ connection: Connection?) throws(AMQPError) {
+        let end = Moment.now + duration
+        drainsUntil = drainsUntil.map { min($0, end) } ?? end
+        for lane in lanes { try lane.stop(connection) }
+    }
+
+    func lost(_ error: AMQPError) {
+        for lane in lanes { lane.connectionEnds() }
+    }
+
+    /// The loop is over: nothing may be left running.
+    func end() {
+        for lane in lanes { lane.end() }
+    }
+
+    var nextDeadline: Moment? {
+        (lanes.map(\.recoversAt) + [drainsUntil]).compactMap(\.self).min()
+    }
+
+    var wantsToWrite: Bool { false }
+
+    var isFinished: Bool {
+        guard let drainsUntil else { return false }
+        return Moment.now >= drainsUntil || lanes.allSatisfy(\.isQuiet)
+    }
+}
