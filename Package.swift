@@ -44,6 +44,7 @@ extension Target.Dependency {
     static let metrics = Self.product(name: "Metrics", package: "swift-metrics")
     static let coreMetrics = Self.product(name: "CoreMetrics", package: "swift-metrics")
     static let lifecycle = Self.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+    static let unixSignals = Self.product(name: "UnixSignals", package: "swift-service-lifecycle")
     static let yams = Self.product(name: "Yams", package: "Yams")
     static let hummingbird = Self.product(name: "Hummingbird", package: "hummingbird")
     static let hummingbirdTLS = Self.product(name: "HummingbirdTLS", package: "hummingbird")
@@ -86,7 +87,7 @@ let package = Package(
             ["Core", "Redis", "AMQP", "SFTP", "COpenSSL", .nioCore, .nioPosix, .logging],
             resources: [.embedInCode("Scripts")]
         ),
-        shared("Service", [.yams, .logging, .coreMetrics, .lifecycle]),
+        shared("Service", [.yams, .logging, .coreMetrics, .lifecycle, .unixSignals]),
 
         program("API", ["Core", "Adapters", "Service", .hummingbird, .hummingbirdTLS, .lifecycle, .logging, .metrics]),
         program("Worker", ["Core", "Adapters", "Service", .lifecycle, .logging, .metrics]),
@@ -98,7 +99,7 @@ let package = Package(
         tests("RedisTests", ["Redis", "Harness", .nioCore, .nioPosix, .logging]),
         tests("AMQPTests", ["AMQP", "Harness"]),
         tests("SFTPTests", ["SFTP", "Harness", .nioCore]),
-        tests("ServiceTests", ["Service"]),
+        tests("ServiceTests", ["Service", .logging, .coreMetrics, .lifecycle]),
         tests("AdaptersTests", ["Adapters", "Harness"]),
         tests("APITests", ["API", "Harness", .hummingbirdTesting]),
         tests("WorkerTests", ["Worker", "Harness"]),
