@@ -25,8 +25,14 @@ func library(_ name: String, pkgConfig: String) -> Target {
     .systemLibrary(name: name, path: "Sources/Shared/\(name)", pkgConfig: pkgConfig)
 }
 
-func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
-    .executableTarget(name: name, dependencies: dependencies, path: "Sources/\(name)", swiftSettings: strict)
+func program(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource] = []) -> Target {
+    .executableTarget(
+        name: name,
+        dependencies: dependencies,
+        path: "Sources/\(name)",
+        resources: resources,
+        swiftSettings: strict
+    )
 }
 
 func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
@@ -39,6 +45,11 @@ extension Target.Dependency {
     static let nioConcurrency = Self.product(name: "NIOConcurrencyHelpers", package: "swift-nio")
     static let nioEmbedded = Self.product(name: "NIOEmbedded", package: "swift-nio")
     static let nioSSL = Self.product(name: "NIOSSL", package: "swift-nio-ssl")
+    static let nioHTTP1 = Self.product(name: "NIOHTTP1", package: "swift-nio")
+    static let nioFoundation = Self.product(name: "NIOFoundationCompat", package: "swift-nio")
+    static let nioHTTPTypes = Self.product(name: "NIOHTTPTypes", package: "swift-nio-extras")
+    static let nioHTTPTypesHTTP1 = Self.product(name: "NIOHTTPTypesHTTP1", package: "swift-nio-extras")
+    static let httpTypes = Self.product(name: "HTTPTypes", package: "swift-http-types")
     static let collections = Self.product(name: "DequeModule", package: "swift-collections")
     static let logging = Self.product(name: "Logging", package: "swift-log")
     static let metrics = Self.product(name: "Metrics", package: "swift-metrics")
@@ -47,6 +58,7 @@ extension Target.Dependency {
     static let unixSignals = Self.product(name: "UnixSignals", package: "swift-service-lifecycle")
     static let yams = Self.product(name: "Yams", package: "Yams")
     static let hummingbird = Self.product(name: "Hummingbird", package: "hummingbird")
+    static let hummingbirdCore = Self.product(name: "HummingbirdCore", package: "hummingbird")
     static let hummingbirdTLS = Self.product(name: "HummingbirdTLS", package: "hummingbird")
     static let hummingbirdTesting = Self.product(name: "HummingbirdTesting", package: "hummingbird")
     static let httpClient = Self.product(name: "AsyncHTTPClient", package: "async-http-client")
@@ -66,6 +78,8 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0", traits: []),
+        .package(url: "https://github.com/apple/swift-nio-extras", from: "1.34.1"),
         .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
@@ -88,20 +102,53 @@ let package = Package(
             resources: [.embedInCode("Scripts")]
         ),
         shared("Service", [.yams, .logging, .coreMetrics, .lifecycle, .unixSignals]),
+        shared("Assembly", ["Core", "Redis", "AMQP", "SFTP", "Adapters", "Service", .logging]),
 
-        program("API", ["Core", "Adapters", "Service", .hummingbird, .hummingbirdTLS, .lifecycle, .logging, .metrics]),
-        program("Worker", ["Core", "Adapters", "Service", .lifecycle, .logging, .metrics]),
-        program("CLI", ["Core", "Adapters", "Service", .httpClient, .arguments]),
+        program(
+            "API",
+            [
+                "Core", "Adapters", "Assembly", "Service", .hummingbird, .hummingbirdCore, .hummingbirdTLS, .lifecycle,
+                .logging,
+                .metrics, .nioCore, .nioHTTP1, .nioSSL, .nioHTTPTypes, .nioHTTPTypesHTTP1, .httpTypes,
+            ],
+            resources: [.embedInCode("Resources/openapi.yaml")]
+        ),
+        program("Worker", ["Core", "Adapters", "Assembly", "Service", .lifecycle, .logging, .metrics, .arguments]),
+        program(
+            "CLI",
+            [
+                "Core", "Adapters", "Assembly", "Service", .httpClient, .arguments, .nioCore, .nioPosix, .nioHTTP1,
+                .nioFoundation, .logging,
+            ]
+        ),
+
+        .executableTarget(
+            name: "ShipOneSession",
+            dependencies: ["SFTP", .nioCore, .logging],
+            path: "Benchmarks/ShipOneSession",
+            swiftSettings: strict
+        ),
 
         .target(name: "Harness", dependencies: [], path: "Tests/Harness", swiftSettings: strict),
+        .target(name: "CoreTesting", dependencies: ["Core"], path: "Tests/CoreTesting", swiftSettings: strict),
         tests("HarnessTests", ["Harness"]),
-        tests("CoreTests", ["Core"]),
+        tests("CoreTests", ["Core", "CoreTesting"]),
         tests("RedisTests", ["Redis", "Harness", .nioCore, .nioPosix, .logging]),
-        tests("AMQPTests", ["AMQP", "Harness"]),
-        tests("SFTPTests", ["SFTP", "Harness", .nioCore]),
+        tests("AMQPTests", ["AMQP", "Harness", .logging]),
+        tests("SFTPTests", ["SFTP", "Harness", "COpenSSL", .nioCore, .logging]),
         tests("ServiceTests", ["Service", .logging, .coreMetrics, .lifecycle]),
-        tests("AdaptersTests", ["Adapters", "Harness"]),
-        tests("APITests", ["API", "Harness", .hummingbirdTesting]),
+        tests(
+            "AdaptersTests",
+            ["Adapters", "AMQP", "Core", "CoreTesting", "Harness", "Redis", .nioCore, .nioPosix, .logging]
+        ),
+        tests(
+            "APITests",
+            [
+                "API", "CoreTesting", "Harness", .hummingbird, .hummingbirdTesting, .nioCore, .nioEmbedded,
+                .nioHTTPTypes,
+                .httpTypes, .yams, .logging,
+            ]
+        ),
         tests("WorkerTests", ["Worker", "Harness"]),
         tests("CLITests", ["CLI", "Harness"]),
         tests("IntegrationTests", ["Harness", .httpClient]),

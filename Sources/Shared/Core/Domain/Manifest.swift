@@ -57,7 +57,7 @@ public struct PartLayout: Hashable, Sendable {
 
     /// Where part `number` begins; nil when the number is out of range.
     public func offset(of number: Int64) -> Int64? {
-        guard (1...(count ?? Self.maximumParts)).contains(number, orEmpty: count == 0) else { return nil }
+        guard number >= 1, number <= count ?? Self.maximumParts else { return nil }
         return (number - 1) * partSize
     }
 
@@ -71,10 +71,6 @@ public struct PartLayout: Hashable, Sendable {
 
     /// The number of the part that begins at `offset`.
     public func number(at offset: Int64) -> Int64 { offset / partSize + 1 }
-}
-
-extension ClosedRange<Int64> {
-    fileprivate func contains(_ value: Int64, orEmpty isEmpty: Bool) -> Bool { !isEmpty && contains(value) }
 }
 
 /// The set of parts that are there: a sorted list of disjoint ranges.

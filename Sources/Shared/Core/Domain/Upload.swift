@@ -109,6 +109,16 @@ public struct Failure: Hashable, Sendable {
     }
 }
 
+extension Failure {
+    /// A staged part was found damaged after `complete`.
+    public static func damaged(_ part: Part) -> Failure {
+        Failure(
+            .partDamaged,
+            "the staged part of \(part.size) bytes at offset \(part.offset) no longer has its digest; send it again"
+        )
+    }
+}
+
 /// The stable names of what can stop an upload.
 public enum FailureReason: String, Hashable, Sendable, CaseIterable {
     /// The final path is taken and the upload must not replace it.
@@ -228,6 +238,9 @@ public struct Upload: Hashable, Sendable {
 
     /// The upload's identifier.
     public var id: UploadID { record.id }
+
+    /// Whether every part in staging is on the target too. An empty file has none, and needs no generation for that.
+    public var isAllShipped: Bool { shipped == received && (generation != nil || received.parts == 0) }
 
     /// Bytes of the final file that are merged: none before the commit, all after it.
     public var mergedBytes: Int64 { state == .done ? (record.size ?? 0) : 0 }

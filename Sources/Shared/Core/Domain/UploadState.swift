@@ -88,6 +88,6 @@ extension UploadState {
     public static func resumed(_ upload: Upload, isComplete: Bool) -> UploadState {
         if upload.finalFile != nil { return .committing }
         guard isComplete, let size = upload.record.size else { return .receiving }
-        return upload.shipped.bytes == size && upload.generation != nil ? .merging : .shipping
+        return upload.shipped.bytes == size && upload.isAllShipped ? .merging : .shipping
     }
 }

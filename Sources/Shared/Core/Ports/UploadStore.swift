@@ -64,7 +64,17 @@ public enum WorkRefusal: Hashable, Sendable {
     case staleAttempt(Int)
     /// The part is not (or no longer) in the index.
     case noSuchPart
+    /// Another upload, unfinished, holds the path by now.
+    case pathHeld(by: UploadID)
     /// Nothing of this kind happens in this state.
+    case state(UploadState)
+}
+
+/// Why an upload was not expired.
+public enum ExpireRefusal: Hashable, Sendable {
+    /// Its time has not come; the upload as it is.
+    case notDue(Upload)
+    /// Nothing expires in this state.
     case state(UploadState)
 }
 
@@ -204,7 +214,7 @@ public protocol UploadStore: Sendable {
     /// Gives up, and records the clean job.
     func cancel(_ id: UploadID) async throws(StoreError) -> Change<EndRefusal>
     /// Marks an abandoned upload, and records the clean job; refused unless its time has come.
-    func expire(_ id: UploadID) async throws(StoreError) -> Change<EndRefusal>
+    func expire(_ id: UploadID) async throws(StoreError) -> Change<ExpireRefusal>
     /// Sends a failed upload on its way again (see `UploadState.resumed`); with `overwrite`, a waiting
     /// `target-exists` may now replace.
     func replay(_ id: UploadID, overwrite: Overwrite?) async throws(StoreError) -> Change<WorkRefusal>

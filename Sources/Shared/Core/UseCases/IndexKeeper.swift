@@ -20,6 +20,7 @@ public final class IndexKeeper: Sendable {
     private let surroundings: Surroundings
     private let holder: String
 
+    private static let interval = Duration.seconds(5)
     private static let lease = Duration.seconds(15)
     private static let recent = Duration.seconds(600)
 
@@ -38,6 +39,45 @@ public final class IndexKeeper: Sendable {
         self.relay = relay
         self.surroundings = surroundings
         self.holder = holder
+    }
+
+    /// Checks now, at each of these signals, and every few seconds, until cancelled.
+    ///
+    /// - Parameters:
+    ///   - losses: signals that the index may no longer be staging's.
+    ///   - tell: is told of every outcome but `current`, and of the first `current` after another.
+    public func run(
+        losses: AsyncStream<Void>,
+        tell: @escaping @Sendable (Result<Outcome, IntakeError>) -> Void
+    ) async {
+        let (ticks, tick) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
+        tick.yield()
+        await withTaskGroup { group in
+            group.addTask {
+                for await _ in losses { tick.yield() }
+            }
+            group.addTask { [surroundings] in
+                while (try? await surroundings.sleep(Self.interval)) != nil { tick.yield() }
+                tick.finish()
+            }
+            var last: Result<Outcome, IntakeError>?
+            for await _ in ticks {
+                var outcome = await result()
+                while outcome != .success(.current), !Task.isCancelled {
+                    tell(outcome)
+                    last = outcome
+                    guard (try? await surroundings.sleep(.milliseconds(200))) != nil else { break }
+                    outcome = await result()
+                }
+                if outcome == .success(.current), last != outcome { tell(outcome) }
+                last = outcome
+            }
+            group.cancelAll()
+        }
+    }
+
+    private func result() async -> Result<Outcome, IntakeError> {
+        do throws(IntakeError) { return .success(try await check()) } catch { return .failure(error) }
     }
 
     /// Looks at the index, and rebuilds it if it must be and nobody else does.

@@ -1,0 +1,118 @@
+// The command line's composition: the checks that connect to servers and targets themselves. The only file here that
+// opens them.
+
+internal import Adapters
+internal import Assembly
+internal import Core
+internal import Logging
+internal import NIOCore
+internal import Service
+
+/// Connects to every configured target from here.
+func probeTargets(_ configuration: FerryConfiguration) async throws -> TargetsView {
+    var targets: [TargetsView.Target] = []
+    for configured in configuration.targets {
+        let target = SFTPTarget(configured, logger: quiet)
+        var view = TargetsView.Target(id: configured.id, reachable: true, facts: [:], error: nil, seenAt: nil)
+        do throws(TargetError) {
+            view.facts = try await target.inspect()
+        } catch {
+            view.reachable = false
+            view.error = error.detail
+        }
+        await target.shutdown()
+        targets.append(view)
+    }
+    return TargetsView(targets: targets)
+}
+
+/// Looks at everything that Ferry needs.
+func examine(_ configuration: FerryConfiguration) async throws -> [Finding] {
+    var findings = [
+        Finding(
+            subject: "configuration",
+            ok: true,
+            detail: "\(configuration.targets.count) targets" + configuration.warnings.map { "; \($0)" }.joined()
+        )
+    ]
+    let backend: Backend
+    do throws(StagingError) {
+        backend = try await Backend.open(try options(configuration), logger: quiet)
+        let space = try await backend.staging.space()
+        findings.append(
+            Finding(
+                subject: "staging",
+                ok: true,
+                detail:
+                    "\(configuration.staging.path): \(Units.bytes(space.used)) used, \(Units.bytes(space.free)) free"
+            )
+        )
+    } catch {
+        findings.append(Finding(subject: "staging", ok: false, detail: "\(configuration.staging.path): \(error)"))
+        return findings + (try await targetFindings(configuration))
+    }
+    let running = Task { try await backend.run() }
+    findings.append(await redisFinding(backend))
+    findings.append(await brokerFinding(backend))
+    running.cancel()
+    _ = await running.result
+    return findings + (try await targetFindings(configuration))
+}
+
+private func options(_ configuration: FerryConfiguration) throws(StagingError) -> Backend.Options {
+    do { return try configuration.backend(name: "ferry-doctor") } catch { throw .failed("\(error)") }
+}
+
+private func redisFinding(_ backend: Backend) async -> Finding {
+    do {
+        try await backend.redis.ping()
+        let version = try await backend.redis.info("server")["redis_version"]
+        return Finding(subject: "redis", ok: true, detail: "Redis \(version ?? "of an unknown version")")
+    } catch {
+        return Finding(subject: "redis", ok: false, detail: "\(error)")
+    }
+}
+
+private func brokerFinding(_ backend: Backend) async -> Finding {
+    do {
+        try await backend.queue.waitUntilConnected(within: .seconds(10))
+        return Finding(subject: "rabbitmq", ok: true, detail: "connected, queues declared")
+    } catch {
+        return Finding(subject: "rabbitmq", ok: false, detail: "\(error)")
+    }
+}
+
+private func targetFindings(_ configuration: FerryConfiguration) async throws -> [Finding] {
+    try await probeTargets(configuration).targets.map { target in
+        let server = target.facts["server"] ?? "unknown server"
+        let free = target.facts["freeBytes"].flatMap { Int64($0) }.map { ", \(Units.bytes($0)) free" } ?? ""
+        return Finding(
+            subject: "target \(target.id)",
+            ok: target.reachable == true,
+            detail: target.error
+                ?? "\(server), merge \(target.facts["merge"] ?? "?"), verify \(target.facts["verify"] ?? "?")\(free)"
+        )
+    }
+}
+
+/// What goes wrong is a finding; nothing of it belongs on the terminal twice.
+private let quiet = Logger(label: "ferry.doctor") { _ in SwiftLogNoOpLogHandler() }
+
+// MARK: Digests
+
+/// The SHA-256 of what is read from a file, piece by piece. One value belongs to one task at a time.
+final class FileDigest {
+    private let hasher: SHA256Hasher
+
+    init() throws { hasher = try SHA256Hasher() }
+
+    func take(_ piece: ByteBuffer) throws { try piece.withUnsafeReadableBytes { try hasher.update($0) } }
+
+    func finish() throws -> SHA256Digest { try hasher.finish() }
+
+    static func of(_ text: String) throws -> SHA256Digest {
+        let digest = try FileDigest()
+        try digest.take(ByteBuffer(string: text))
+        return try digest.finish()
+    }
+}

@@ -1,0 +1,152 @@
+// One file's way into Ferry: create or resume, send what is missing, complete, and watch it arrive.
+
+internal import Core
+internal import Foundation
+internal import NIOCore
+
+/// Uploads a file.
+struct Uploader: Sendable {
+    let client: FerryClient
+    let parallel: Int
+    /// How long nothing may go forward before it is given up.
+    var patience = Duration.seconds(600)
+
+    /// Sends the file and asks for the end. Answers the upload as it was accepted, and whether it had been begun
+    /// before.
+    func send(
+        _ file: LocalFile,
+        to path: String,
+        on target: String,
+        overwrite: Bool,
+        bars: (UploadView) -> ProgressBars
+    ) async throws -> (upload: UploadView, bars: ProgressBars) {
+        let body = FerryClient.CreateBody(
+            target: target,
+            path: path,
+            size: file.size,
+            overwrite: overwrite ? "replace" : "never",
+            fingerprint: file.fingerprint
+        )
+        let created = try await persistently { try await client.create(body).upload }
+        // The list of parts is only in the answer about one upload.
+        let upload = try await persistently { try await client.upload(created.id) }
+        let bars = bars(upload)
+        bars.update(force: true) { progress in
+            progress.received = upload.receivedBytes
+            progress.shipped = upload.shippedBytes
+            progress.receivedBefore = upload.receivedBytes
+            progress.shippedBefore = upload.shippedBytes
+            progress.state = upload.state
+        }
+        // Hashed while it is sent, so that what is on the disk and what arrives are compared in the end.
+        async let digest = file.sha256()
+        if upload.state == "receiving" || upload.state == "failed" {
+            try await sendMissing(of: file, upload, bars)
+        }
+        let sha256 = try await digest.hex
+        guard file.isUnchanged else {
+            throw CommandFailure(.failed, "\(file.path) was changed while it was sent; run the command again")
+        }
+        let accepted = try await persistently { try await client.complete(upload.id, sha256: sha256) }
+        return (accepted, bars)
+    }
+
+    private func sendMissing(of file: LocalFile, _ upload: UploadView, _ bars: ProgressBars) async throws {
+        let layout = PartLayout(partSize: upload.partSize, size: file.size)
+        guard let count = layout.count, let present = PartRanges.numbers(upload.receivedParts ?? "") else {
+            throw CommandFailure(.failed, "the server's list of parts cannot be read")
+        }
+        var missing = (count == 0 ? [] : Array(1...count)).filter { !present.contains($0) }[...]
+        try await withThrowingTaskGroup { group in
+            for _ in 0..<parallel {
+                guard let number = missing.popFirst() else { break }
+                group.addTask { try await self.send(number, of: file, layout, upload.id, bars) }
+            }
+            while try await group.next() != nil {
+                guard let number = missing.popFirst() else { continue }
+                group.addTask { try await self.send(number, of: file, layout, upload.id, bars) }
+            }
+        }
+    }
+
+    private func send(
+        _ number: Int64,
+        of file: LocalFile,
+        _ layout: PartLayout,
+        _ id: String,
+        _ bars: ProgressBars
+    ) async throws {
+        guard let offset = layout.offset(of: number), let length = layout.sizes(of: number)?.upperBound else { return }
+        try await persistently {
+            try await client.put(part: number, of: id, length: length, body: file.pieces(at: offset, count: length))
+        }
+        bars.update { $0.received = max($0.received, 0) + length }
+    }
+
+    /// Follows an upload until nothing more happens by itself.
+    func follow(_ id: String, _ bars: ProgressBars) async throws -> UploadView {
+        while true {
+            let upload = try await persistently { try await client.upload(id) }
+            if upload.isSettled {
+                bars.update(force: true) { progress in
+                    progress.shipped = upload.shippedBytes
+                    progress.state = upload.state
+                }
+                return upload
+            }
+            // Events show the way; a stream that breaks is begun again with a look at the state.
+            _ = try? await client.events(of: id) { event, _ in
+                bars.update { progress in
+                    progress.received = max(progress.received, event.receivedBytes)
+                    progress.shipped = event.shippedBytes
+                    progress.state = event.state
+                }
+                return !["done", "cancelled", "expired", "failed"].contains(event.state)
+            }
+            try await Task.sleep(for: .milliseconds(100))
+        }
+    }
+
+    /// Shows what is shipped while parts are still being sent.
+    func show(_ id: String, _ bars: ProgressBars) async {
+        while !Task.isCancelled {
+            _ = try? await client.events(of: id) { event, _ in
+                bars.update { progress in
+                    progress.shipped = event.shippedBytes
+                    progress.state = event.state
+                }
+                return true
+            }
+            try? await Task.sleep(for: .seconds(1))
+        }
+    }
+
+    /// Runs a request again for as long as it may succeed: as the server says, else with a doubling delay.
+    private func persistently<Answer>(_ request: () async throws -> Answer) async throws -> Answer {
+        let start = ContinuousClock.now
+        var delay = Duration.milliseconds(250)
+        while true {
+            let reason: String
+            var wait = delay
+            do {
+                return try await request()
+            } catch let refusal as FerryClient.Refusal {
+                guard refusal.isTransient else { throw refusal.failure }
+                reason = refusal.problem.detail ?? refusal.problem.title
+                wait = refusal.retryAfter ?? delay
+            } catch let failure as CommandFailure {
+                throw failure
+            } catch is CancellationError {
+                throw CancellationError()
+            } catch {
+                try Task.checkCancellation()
+                reason = "\(error)"
+            }
+            guard start.duration(to: .now) < patience else {
+                throw CommandFailure(.unavailable, "gave up: \(Terminal.plain(reason))")
+            }
+            try await Task.sleep(for: wait * Double.random(in: 0.75...1.25))
+            delay = min(delay * 2, .seconds(10))
+        }
+    }
+}

@@ -1,0 +1,95 @@
+// From configuration to adapters: what the programs' compositions have in common.
+
+public import AMQP
+public import Adapters
+public import Core
+public import Logging
+public import Redis
+public import SFTP
+public import Service
+
+extension FerryConfiguration {
+    /// Staging, index and broker.
+    ///
+    /// - Parameter name: this process's name among all.
+    public func backend(name: String) throws -> Backend.Options {
+        var options = DiskStaging.Options()
+        options.fsync = staging.fsync
+        options.maximumBytes = staging.maxBytes
+        return Backend.Options(
+            stagingPath: staging.path,
+            staging: options,
+            redis: try index(name: name),
+            amqp: try broker(name: name),
+            targets: targetIDs,
+            name: name
+        )
+    }
+
+    /// How to reach the index.
+    public func index(name: String) throws -> RedisConfiguration {
+        var configuration = try RedisConfiguration(url: redis.url.value, password: try redis.password()?.value)
+        configuration.clientName = name
+        return configuration
+    }
+
+    /// How to reach the broker.
+    public func broker(name: String) throws -> AMQPConfiguration {
+        var configuration = try AMQPConfiguration(url: amqp.url.value, password: try amqp.password()?.value)
+        configuration.connectionName = name
+        return configuration
+    }
+
+    /// The limits of retrying.
+    public var retryPolicy: RetryPolicy {
+        RetryPolicy(
+            base: retry.base,
+            maximum: retry.max,
+            attempts: retry.attempts,
+            diskFullAttempts: retry.diskFullAttempts
+        )
+    }
+
+    /// The limits on uploads.
+    public var uploadLimits: UploadLimits {
+        UploadLimits(
+            partSize: uploads.partSize,
+            maximumSize: uploads.maxSize,
+            expireAfter: uploads.expireAfter
+        )
+    }
+
+    /// The names of all targets, in the configuration's order.
+    public var targetIDs: [TargetID] { targets.compactMap { TargetID($0.id) } }
+}
+
+extension TargetConfiguration {
+    /// How to reach the target's account.
+    public var ssh: SSHConfiguration {
+        let credential: SSHCredential =
+            switch credential {
+            case .keyFile(let path): .key(file: path)
+            case .passwordFile(let path): .passwordFile(path: path)
+            }
+        return SSHConfiguration(host: host, port: port, user: user, credentials: credential, hostKeys: hostKeys)
+    }
+}
+
+extension SFTPTarget {
+    /// A configured target; nothing is connected yet.
+    public convenience init(_ target: TargetConfiguration, logger: Logger) {
+        let verify: SFTPTargetOptions.Verify =
+            switch target.verify {
+            case .auto: .auto
+            case .digest: .digest
+            case .size: .size
+            case .readback: .readback
+            }
+        self.init(
+            target.ssh,
+            options: SFTPTargetOptions(root: target.root, flushes: target.durability == .fsync, verify: verify),
+            sessions: target.sessions,
+            logger: logger
+        )
+    }
+}

@@ -1,0 +1,121 @@
+// The worker's composition: from configuration to running services. The only file here that knows the adapters.
+
+internal import Adapters
+internal import Assembly
+internal import Core
+internal import Foundation
+internal import Logging
+internal import Service
+internal import ServiceLifecycle
+
+/// Runs a worker until it is asked to stop.
+func runWorker(_ configuration: FerryConfiguration, name: String) async throws {
+    let logger = Logger(label: "ferry.worker")
+    for warning in configuration.warnings { logger.warning("Configuration", metadata: ["warning": "\(warning)"]) }
+    let mine = configuration.targets.filter { configuration.worker.handles($0.id) }
+    let backend = try await Backend.open(try configuration.backend(name: name), logger: logger)
+    var sessions: [TargetID: SFTPTarget] = [:]
+    for target in mine {
+        guard let id = TargetID(target.id) else { continue }
+        sessions[id] = SFTPTarget(target, logger: logger)
+    }
+    let targets = sessions
+    let ids = targets.keys.sorted()
+    let ports = WorkPorts(
+        store: backend.store,
+        leases: backend.leases,
+        staging: backend.staging,
+        target: { targets[$0] },
+        relay: backend.relay,
+        events: backend.events,
+        surroundings: .system,
+        policy: configuration.retryPolicy,
+        worker: name
+    )
+    let desk = JobDesk(ports, logger: logger)
+    let sessionCounts = mine.map(\.sessions)
+    var options = AMQPJobConsumer.Options()
+    options.kinds = Set(configuration.worker.roles.map { $0 == .ship ? JobQueueKind.ship : .merge })
+    // Twice the sessions, so that none waits for its next part.
+    options.shipPrefetch = 2 * (sessionCounts.max() ?? 4)
+    options.drain = configuration.worker.drain
+    let consumer = AMQPJobConsumer(
+        configuration: try configuration.broker(name: name),
+        targets: ids,
+        options: options,
+        replies: backend.queue,
+        handlers: AMQPJobConsumer.Handlers(
+            job: { await desk.perform($0.job) },
+            // What the broker gave up is in the state all the same; the job says where to look.
+            dead: { await desk.perform($0.job) },
+            probe: { path, target in
+                guard let session = targets[target] else { return nil }
+                return try? await session.facts(of: path) != nil
+            }
+        ),
+        logger: logger
+    )
+    let process = ProcessInfo.processInfo
+    let presence = WorkerPresence(
+        name: name,
+        host: process.hostName,
+        process: Int(process.processIdentifier),
+        version: BuildInformation.version,
+        targets: ids,
+        jobs: 0,
+        startedAt: Surroundings.system.now(),
+        seenAt: Surroundings.system.now()
+    )
+    try await runServices(
+        name: "ferry-worker",
+        services: [
+            BackendService(backend: backend, targets: Array(targets.values)),
+            Janitor(
+                relay: backend.relay,
+                leases: backend.leases,
+                staging: backend.staging,
+                targets: ids,
+                surroundings: .system,
+                holder: name,
+                logger: logger
+            ),
+            Presence(
+                store: backend.store,
+                worker: presence,
+                load: { desk.load },
+                sessions: targets,
+                surroundings: .system,
+                logger: logger
+            ),
+            desk,
+            ConsumerService(consumer: consumer, drain: configuration.worker.drain),
+        ],
+        logger: logger,
+        gracefulDuration: configuration.worker.drain
+    )
+}
+
+/// Connections outlive everything that uses them: they are closed when all the rest has ended.
+private struct BackendService: ServiceLifecycle.Service {
+    let backend: Backend
+    let targets: [SFTPTarget]
+
+    func run() async throws {
+        try await cancelWhenGracefulShutdown { try await backend.run() }
+        for target in targets { await target.shutdown() }
+    }
+}
+
+/// Stops taking jobs first of all, and lets those that were taken end.
+private struct ConsumerService: ServiceLifecycle.Service {
+    let consumer: AMQPJobConsumer
+    let drain: Duration
+
+    func run() async throws {
+        try await withGracefulShutdownHandler {
+            try await consumer.run()
+        } onGracefulShutdown: {
+            consumer.drain(within: drain)
+        }
+    }
+}

@@ -1,0 +1,91 @@
+import Core
+import Testing
+
+@Suite("Values of the domain")
+struct ValueTests {
+    @Test("Identifiers are 32 lowercase digits and nothing else")
+    func identifiers() {
+        let text = "00000000000000ff0123456789abcdef"
+        #expect(UploadID(high: 0xFF, low: 0x0123_4567_89AB_CDEF).description == text)
+        #expect(UploadID(text)?.description == text)
+        for wrong in [
+            "", "ff", text.uppercased(), text + "0", "../" + text.dropFirst(3), String(text.dropLast()) + "/",
+        ] {
+            #expect(UploadID(wrong) == nil, "\(wrong)")
+        }
+    }
+
+    @Test(
+        "Target names",
+        arguments: [
+            ("web-eu-1", true), ("a", true), ("1.2_3", true), ("", false), ("-a", false), ("A", false), ("a/b", false),
+            ("ä", false), ("a:b", false), (String(repeating: "a", count: 63), true),
+            (String(repeating: "a", count: 64), false),
+        ]
+    )
+    func targets(text: String, isValid: Bool) {
+        #expect((TargetID(text) != nil) == isValid)
+    }
+
+    @Test("Owners are visible ASCII")
+    func owners() {
+        #expect(Owner("team@example") != nil)
+        for wrong in ["", "a b", "a\n", "ä", String(repeating: "a", count: 129)] { #expect(Owner(wrong) == nil) }
+    }
+
+    @Test("Digests read and print the same bits, and compare all of them")
+    func digests() throws {
+        let hex = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+        let digest = try #require(SHA256Digest(hex: hex))
+        #expect(digest.hex == hex)
+        #expect(SHA256Digest(hex: hex.uppercased()) == digest)
+        #expect(SHA256Digest(bytes: digest.bytes) == digest)
+        #expect(SHA256Digest(hex: hex.dropLast()) == nil)
+        #expect(SHA256Digest(hex: hex.dropLast() + "g") == nil)
+        for index in 0..<32 {
+            var bytes = digest.bytes
+            bytes[index] ^= 1
+            #expect(SHA256Digest(bytes: bytes) != digest)
+        }
+    }
+
+    @Test(
+        "Times print as RFC 3339, leap days and times before 1970 included",
+        arguments: [
+            (Int64(0), "1970-01-01T00:00:00.000Z"),
+            (951_782_400_000_000, "2000-02-29T00:00:00.000Z"),
+            (1_709_164_800_123_999, "2024-02-29T00:00:00.123Z"),
+            (1_767_225_599_999_999, "2025-12-31T23:59:59.999Z"),
+            (-1, "1969-12-31T23:59:59.999Z"),
+            (253_402_300_799_000_000, "9999-12-31T23:59:59.000Z"),
+        ]
+    )
+    func times(microseconds: Int64, text: String) {
+        #expect(Timestamp(microseconds: microseconds).description == text)
+    }
+
+    @Test("Jobs read what they print, and nothing else")
+    func jobs() throws {
+        let id = UploadID(high: 1, low: 2)
+        for job in [Job.ship(id, offset: 0), .ship(id, offset: 1 << 50), .merge(id), .clean(id)] {
+            #expect(Job(job.description) == job)
+        }
+        for wrong in [
+            "", "ship", "ship:\(id)", "ship:\(id):-1", "ship:\(id):01", "ship:\(id):1:2", "merge:\(id):1", "merge:x",
+            "drop:\(id)", "ship:\(id):9223372036854775808",
+        ] {
+            #expect(Job(wrong) == nil, "\(wrong)")
+        }
+    }
+
+    @Test("A part file's name gives its generation back, for its own upload only")
+    func partFiles() throws {
+        let id = UploadID(high: 1, low: 2)
+        let other = UploadID(high: 1, low: 3)
+        let file = PartFile(upload: id, generation: Generation(17), path: try TargetPath("a/b"))
+        #expect(file.name == ".ferry-\(id).17.part")
+        #expect(PartFile.generation(inName: file.name, of: id) == Generation(17))
+        #expect(PartFile.generation(inName: file.name, of: other) == nil)
+        #expect(PartFile.generation(inName: ".ferry-\(id).x.part", of: id) == nil)
+    }
+}
