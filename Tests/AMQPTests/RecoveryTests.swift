@@ -187,6 +187,36 @@ import Testing
         }
     }
 
+    @Test func missingQueueHoldsUpOnlyItsOwnSubscription() async throws {
+        let scene = try await Scene.shared()
+        let present = scene.queue("-present")
+        let missing = scene.queue("-missing")
+        let seen = Seen<String>()
+        let subscriptions = [missing, present].map { queue in
+            AMQPConsumer.Subscription(.queue(queue.name), prefetch: 2) {
+                seen.add($0.text)
+                return .ack
+            }
+        }
+        try await scene.withPublisher(AMQPTopology(queues: [present])) { publisher in
+            @Sendable func publish(_ text: String, _ queue: AMQPTopology.Queue) async throws -> PublishOutcome {
+                try await publisher.publish(AMQPMessage(text), exchange: "", routingKey: queue.name, mandatory: true)
+            }
+            try await scene.withConsumer(subscriptions) { consumer in
+                #expect(try await publish("one", present) == .confirmed)
+                try await eventually("the other works") { seen.all == ["one"] }
+                try await publisher.declare(AMQPTopology(queues: [missing]))
+                #expect(try await publish("two", missing) == .confirmed)
+                try await eventually("it is consumed once it is there", within: .seconds(15)) {
+                    seen.all == ["one", "two"]
+                }
+                #expect(try await publish("three", present) == .confirmed)
+                try await eventually("the other still works") { seen.count == 3 }
+                #expect(consumer.state == .connected)
+            }
+        }
+    }
+
     @Test func blockedConnectionIsSeenAndEnds() async throws {
         let scene = Scene(try await RabbitMQServer.start())
         let queue = scene.queue()

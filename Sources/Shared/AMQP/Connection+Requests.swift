@@ -149,7 +149,9 @@ extension Connection {
 // MARK: Calls
 
 extension Connection {
+    /// Opens a channel, perhaps one of a number that was in use before.
     func openChannel(_ channel: UInt16) throws(AMQPError) {
+        forgetFrames(of: channel)
         try call("open a channel", channel: channel) { () throws(AMQPError) in
             try sendChannelOpen(channel)
         } answer: {

@@ -123,6 +123,12 @@ final class Connection {
         return try readFrame()
     }
 
+    /// Drops what was put aside for a channel that is closed: its number may be used again.
+    func forgetFrames(of channel: UInt16) { backlog.removeAll { $0.channel == channel } }
+
+    /// The highest channel number both sides agreed on.
+    var channelLimit: UInt16 { UInt16(clamping: amqp_get_channel_max(handle)) }
+
     private func readFrame() throws(AMQPError) -> InboundFrame? {
         var frame = amqp_frame_t()
         while true {

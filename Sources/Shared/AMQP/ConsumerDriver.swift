@@ -10,8 +10,9 @@ final class ConsumerDriver: SessionDriver {
     private let logger: Logger
     private let lanes: [SubscriptionLane]
     private var drainsUntil: Moment?
-    /// Counts the tries of all lanes, so that channel numbers are not used twice on a connection.
     private var nextChannel: UInt16 = 1
+    /// Numbers of channels that both sides have closed.
+    private var freeChannels: [UInt16] = []
 
     init(
         configuration: AMQPConfiguration,
@@ -34,13 +35,14 @@ final class ConsumerDriver: SessionDriver {
     func open(_ connection: Connection) throws(AMQPError) {
         guard drainsUntil == nil else { return }
         nextChannel = 1
+        freeChannels = []
         for lane in lanes { lane.connectionBegins() }
         try declareTopology(connection)
         for lane in lanes { try start(lane, connection) }
     }
 
     private func declareTopology(_ connection: Connection) throws(AMQPError) {
-        let channel = takeChannel()
+        let channel = try takeChannel(connection)
         try connection.openChannel(channel)
         try connection.declare(topology, channel: channel) { step, error in
             logger.error(
@@ -49,20 +51,25 @@ final class ConsumerDriver: SessionDriver {
             )
         }
         try connection.closeChannel(channel)
+        freeChannels.append(channel)
     }
 
-    private func takeChannel() -> UInt16 {
+    private func takeChannel(_ connection: Connection) throws(AMQPError) -> UInt16 {
+        if let channel = freeChannels.popLast() { return channel }
+        guard nextChannel <= connection.channelLimit else {
+            throw .connectionClosed("the broker allows only \(connection.channelLimit) channels on a connection")
+        }
         defer { nextChannel += 1 }
         return nextChannel
     }
 
     /// Consumes on a new channel. What the broker refuses concerns this lane alone: it tries again later.
     private func start(_ lane: SubscriptionLane, _ connection: Connection) throws(AMQPError) {
-        // A channel number more for each recovery: a connection that has used up its share is replaced.
-        guard nextChannel < 2_000 else { throw .connectionClosed("no channel number left after many recoveries") }
+        let channel = try takeChannel(connection)
         do {
-            try lane.start(connection, channel: takeChannel())
+            try lane.start(connection, channel: channel)
         } catch .channelClosed(let code, let text) {
+            freeChannels.append(channel)
             lane.failed()
             logger.error(
                 "cannot consume",
@@ -82,6 +89,7 @@ final class ConsumerDriver: SessionDriver {
         case .cancelled:
             logger.warning("the broker cancelled a consumer", metadata: ["queue": "\(lane.name)"])
         case .closed(let code, let text):
+            freeChannels.append(frame.channel)
             logger.error(
                 "the broker closed a channel",
                 metadata: ["queue": "\(lane.name)", "error": "\(code) \(text)"]
@@ -108,7 +116,9 @@ final class ConsumerDriver: SessionDriver {
         let due = lanes.filter { $0.isDueToRecover(.now) }
         guard !due.isEmpty else { return }
         // Quorum queues need the old channel gone: a new queue of the same name is another one to the broker.
-        for lane in due { try lane.leaveChannel(connection) }
+        for lane in due {
+            if let channel = try lane.leaveChannel(connection) { freeChannels.append(channel) }
+        }
         try declareTopology(connection)
         for lane in due { try start(lane, connection) }
     }

@@ -29,6 +29,7 @@ final class SubscriptionLane {
     private var waiting: Deque<(tag: UInt64, delivery: AMQPDelivery)> = []
     private var handlers: [Key: Task<Void, Never>] = [:]
     private var backoff = Backoff()
+    /// When consuming is tried again, unless its handlers end before.
     private(set) var recoversAt: Moment?
     private var isStopped = false
     private var stream: AsyncStream<AMQPDelivery>.Continuation?
@@ -123,9 +124,9 @@ final class SubscriptionLane {
         recoversAt = Moment.now + backoff.next()
     }
 
-    /// Closes the channel of a cancelled consumer, after its answers went out.
-    func leaveChannel(_ connection: Connection) throws(AMQPError) {
-        guard let channel else { return }
+    /// Closes the channel of a cancelled consumer, after its answers went out, and returns its number.
+    func leaveChannel(_ connection: Connection) throws(AMQPError) -> UInt16? {
+        guard let channel else { return nil }
         try sendAnswers(connection)
         self.channel = nil
         waiting = []
@@ -134,6 +135,7 @@ final class SubscriptionLane {
         } catch .channelClosed {
             // Both sides closed it at once.
         }
+        return channel
     }
 
     func connectionBegins() {
@@ -180,13 +182,13 @@ final class SubscriptionLane {
                 case .cancel:
                     try assembler.other()
                     // Its handlers may finish first: their answers belong to this channel.
-                    recoversAt = Moment.now + Self.recoveryPatience
+                    recoversAt = isStopped ? nil : Moment.now + Self.recoveryPatience
                     waiting = []
                     return .cancelled
                 case .channelClose(let code, let text):
                     self.channel = nil
                     connectionEnds()
-                    recoversAt = Moment.now + backoff.next()
+                    recoversAt = isStopped ? nil : Moment.now + backoff.next()
                     try connection.sendChannelCloseOk(channel)
                     return .closed(code: code, text: text)
                 case .flow(let active):
