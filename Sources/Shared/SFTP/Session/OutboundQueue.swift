@@ -1,0 +1,71 @@
+// Encoded packets on their way to the transport, handed out in pieces that fill an SSH packet.
+
+internal import DequeModule
+internal import NIOCore
+
+/// A queue of buffers seen as one stream of bytes.
+///
+/// File data is passed on from where it lies; only the seams between buffers are copied, once, into a piece that
+/// fills a whole SSH packet. What was offered and not taken is offered again first, byte for byte: after "would
+/// block" libssh2 insists on the same bytes.
+struct OutboundQueue {
+    /// Largest piece libssh2 puts in one SSH packet.
+    static let pieceLength = 32_700
+
+    private var segments: Deque<ByteBuffer> = []
+    private var seam = ByteBuffer()
+
+    var isEmpty: Bool { seam.readableBytes == 0 && segments.isEmpty }
+
+    mutating func append(_ buffer: ByteBuffer) {
+        if buffer.readableBytes > 0 { segments.append(buffer) }
+    }
+
+    /// Offers the next bytes to `body`, which returns how many it took. Returns the same; 0 also when empty.
+    mutating func offer(_ body: (UnsafeRawBufferPointer) throws(SFTPError) -> Int) throws(SFTPError) -> Int {
+        if seam.readableBytes == 0 { prepareSeam() }
+        if seam.readableBytes > 0 {
+            let taken = try Self.offer(seam, body)
+            seam.moveReaderIndex(forwardBy: taken)
+            return taken
+        }
+        guard let first = segments.first else { return 0 }
+        let taken = try Self.offer(first, body)
+        if taken == first.readableBytes {
+            segments.removeFirst()
+        } else {
+            segments[0].moveReaderIndex(forwardBy: taken)
+        }
+        return taken
+    }
+
+    /// Gathers the bytes around the next seam, unless the first buffer fills a piece, or is all there is.
+    private mutating func prepareSeam() {
+        guard segments.count > 1, segments[0].readableBytes < Self.pieceLength else { return }
+        seam.clear(minimumCapacity: Self.pieceLength)
+        while var first = segments.first, seam.readableBytes < Self.pieceLength {
+            let room = Self.pieceLength - seam.readableBytes
+            if first.readableBytes <= room {
+                seam.writeBuffer(&first)
+                segments.removeFirst()
+            } else {
+                if let part = first.readSlice(length: room) { seam.writeImmutableBuffer(part) }
+                segments[0] = first
+            }
+        }
+    }
+
+    private static func offer(
+        _ buffer: ByteBuffer,
+        _ body: (UnsafeRawBufferPointer) throws(SFTPError) -> Int
+    ) throws(SFTPError) -> Int {
+        let result: Result<Int, SFTPError> = buffer.withUnsafeReadableBytes { bytes in
+            do throws(SFTPError) {
+                return .success(try body(.init(rebasing: bytes.prefix(pieceLength))))
+            } catch {
+                return .failure(error)
+            }
+        }
+        return try result.get()
+    }
+}

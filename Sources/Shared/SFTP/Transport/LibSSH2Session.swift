@@ -1,0 +1,238 @@
+// Owner of one libssh2 session: handshake, host key, login. Used on one thread.
+
+internal import CLibSSH2
+internal import Glibc
+internal import Synchronization
+
+/// libssh2's global state. Its initialisation is not thread-safe, so it happens once, here.
+enum LibSSH2Library {
+    /// 0, or libssh2's error.
+    static let status: CInt = {
+        // libssh2 encrypts with OpenSSL, which by default takes its own state down in exit(), under the feet of
+        // sessions whose threads still run then.
+        OPENSSL_init_crypto(UInt64(OPENSSL_INIT_NO_ATEXIT), nil)
+        return libssh2_init(0)
+    }()
+}
+
+/// One SSH connection. Every call belongs on the thread that made it; no pointer of libssh2's leaves it.
+final class LibSSH2Session {
+    let socket: SocketBuffer
+    let handle: OpaquePointer
+    private(set) var facts = TransportFacts()
+    private let configuration: SSHConfiguration
+    private let thread = pthread_self()
+
+    /// Takes the socket over.
+    init(socket descriptor: CInt, configuration: SSHConfiguration) throws(SFTPError) {
+        socket = SocketBuffer(descriptor: descriptor)
+        self.configuration = configuration
+        guard LibSSH2Library.status == 0,
+            // libssh2 hands this pointer to the callbacks below; `socket` outlives the session, see `deinit`.
+            let handle = libssh2_session_init_ex(nil, nil, nil, Unmanaged.passUnretained(socket).toOpaque())
+        else {
+            throw .connectFailed(host: configuration.host, port: configuration.port, reason: "libssh2 does not start")
+        }
+        self.handle = handle
+        let sender: SendCallback = { _, bytes, count, _, context in
+            guard let context = context?.pointee else { return -Int(EBADF) }
+            let socket = Unmanaged<SocketBuffer>.fromOpaque(context).takeUnretainedValue()
+            return socket.send(UnsafeRawBufferPointer(start: bytes, count: count))
+        }
+        let receiver: ReceiveCallback = { _, room, count, _, context in
+            guard let context = context?.pointee else { return -Int(EBADF) }
+            let socket = Unmanaged<SocketBuffer>.fromOpaque(context).takeUnretainedValue()
+            return socket.receive(UnsafeMutableRawBufferPointer(start: room, count: count))
+        }
+        libssh2_session_callback_set(
+            handle,
+            LIBSSH2_CALLBACK_SEND,
+            unsafeBitCast(sender, to: UnsafeMutableRawPointer.self)
+        )
+        libssh2_session_callback_set(
+            handle,
+            LIBSSH2_CALLBACK_RECV,
+            unsafeBitCast(receiver, to: UnsafeMutableRawPointer.self)
+        )
+        libssh2_session_set_blocking(handle, 0)
+    }
+
+    private typealias SendCallback =
+        @convention(c) (CInt, UnsafeRawPointer?, Int, CInt, UnsafeMutablePointer<UnsafeMutableRawPointer?>?) -> Int
+    private typealias ReceiveCallback =
+        @convention(c) (CInt, UnsafeMutableRawPointer?, Int, CInt, UnsafeMutablePointer<UnsafeMutableRawPointer?>?) ->
+        Int
+
+    deinit {
+        // Told that the peer is gone, libssh2 frees its channels without waiting for anybody.
+        socket.isFinished = true
+        var attempts = 0
+        while libssh2_session_free(handle) == LIBSSH2_ERROR_EAGAIN, attempts < 16 { attempts += 1 }
+    }
+
+    func assertThread() {
+        assert(pthread_equal(thread, pthread_self()) != 0, "a libssh2 session was used on a second thread")
+    }
+
+    // MARK: Steps of opening
+
+    /// Handshake, host key, login, in this order: nothing that names the user is sent to an unknown server.
+    func open(_ wait: OpeningWait) throws(SFTPError) {
+        try setAlgorithms()
+        let code = try drive(wait, "handshake") { libssh2_session_handshake(handle, socket.descriptor) }
+        guard code == 0 else { throw handshakeFailure(code) }
+        readFacts()
+        try checkHostKey()
+        try logIn(wait)
+    }
+
+    private func setAlgorithms() throws(SFTPError) {
+        try prefer(LIBSSH2_METHOD_KEX, AlgorithmList.keyExchange)
+        try prefer(LIBSSH2_METHOD_HOSTKEY, AlgorithmList.hostKey)
+        for direction in [LIBSSH2_METHOD_CRYPT_CS, LIBSSH2_METHOD_CRYPT_SC] {
+            try prefer(direction, configuration.ciphers ?? AlgorithmList.cipher)
+        }
+        for direction in [LIBSSH2_METHOD_MAC_CS, LIBSSH2_METHOD_MAC_SC] {
+            try prefer(direction, configuration.macs ?? AlgorithmList.mac)
+        }
+        try prefer(LIBSSH2_METHOD_COMP_CS, ["none"])
+        try prefer(LIBSSH2_METHOD_COMP_SC, ["none"])
+    }
+
+    private func prefer(_ method: CInt, _ allowed: [String]) throws(SFTPError) {
+        var list: UnsafeMutablePointer<UnsafePointer<CChar>?>?
+        let count = libssh2_session_supported_algs(handle, method, &list)
+        var offered: [String] = []
+        if let list {
+            for index in 0..<max(0, Int(count)) {
+                if let name = list[index] { offered.append(String(cString: name)) }
+            }
+            libssh2_free(handle, list)
+        }
+        // libssh2 cannot be asked about compression; "none" it always knows.
+        let chosen = allowed == ["none"] ? allowed : AlgorithmList.choose(allowed, from: offered)
+        guard !chosen.isEmpty, libssh2_session_method_pref(handle, method, chosen.joined(separator: ",")) == 0 else {
+            throw .noCommonAlgorithm(reason: "this libssh2 has none of \(allowed.joined(separator: ", "))")
+        }
+    }
+
+    private func handshakeFailure(_ code: CInt) -> SFTPError {
+        switch code {
+        case LIBSSH2_ERROR_KEX_FAILURE, LIBSSH2_ERROR_METHOD_NONE:
+            .noCommonAlgorithm(reason: lastMessage)
+        default:
+            .connectFailed(
+                host: configuration.host,
+                port: configuration.port,
+                reason: "SSH handshake: \(lastMessage) (\(code))"
+            )
+        }
+    }
+
+    private func readFacts() {
+        func method(_ kind: CInt) -> String {
+            libssh2_session_methods(handle, kind).map { String(cString: $0) } ?? ""
+        }
+        facts.serverIdent = libssh2_session_banner_get(handle).map { printable(String(cString: $0)) } ?? ""
+        facts.keyExchange = method(LIBSSH2_METHOD_KEX)
+        facts.hostKeyAlgorithm = method(LIBSSH2_METHOD_HOSTKEY)
+        facts.cipher = method(LIBSSH2_METHOD_CRYPT_CS)
+        facts.mac = method(LIBSSH2_METHOD_MAC_CS)
+    }
+
+    private func checkHostKey() throws(SFTPError) {
+        guard let digest = libssh2_hostkey_hash(handle, LIBSSH2_HOSTKEY_HASH_SHA256) else {
+            throw .connectFailed(host: configuration.host, port: configuration.port, reason: "no host key digest")
+        }
+        let found = Fingerprint.text(sha256: UnsafeRawBufferPointer(start: digest, count: 32))
+        facts.hostKeyFingerprint = found
+        guard configuration.hostKeys.contains(where: { Fingerprint.normalized($0) == found }) else {
+            throw .hostKeyMismatch(expected: configuration.hostKeys, found: found)
+        }
+    }
+
+    private func logIn(_ wait: OpeningWait) throws(SFTPError) {
+        let user = configuration.user
+        let userLength = CUnsignedInt(user.utf8.count)
+        let credential = try LoadedCredential(configuration.credentials, user: user)
+        var listed: String?
+        _ = try drive(wait, "login") {
+            listed = libssh2_userauth_list(handle, user, userLength).map { String(cString: $0) }
+            return listed == nil ? libssh2_session_last_errno(handle) : 0
+        }
+        if libssh2_userauth_authenticated(handle) != 0 { return }
+        let methods = (listed ?? "").split(separator: ",").map { printable(String($0)) }
+        let code: CInt
+        switch credential {
+        case .key(let bytes, let passphrase):
+            code = try drive(wait, "login") {
+                bytes.withUnsafeBytes { key in
+                    libssh2_userauth_publickey_frommemory(
+                        handle,
+                        user,
+                        Int(userLength),
+                        nil,
+                        0,
+                        key.baseAddress?.assumingMemoryBound(to: CChar.self),
+                        key.count,
+                        passphrase ?? ""
+                    )
+                }
+            }
+        case .password(let password):
+            code = try drive(wait, "login") {
+                libssh2_userauth_password_ex(
+                    handle,
+                    user,
+                    userLength,
+                    password,
+                    CUnsignedInt(password.utf8.count),
+                    nil
+                )
+            }
+        }
+        guard code == 0 else {
+            let lost = [LIBSSH2_ERROR_SOCKET_DISCONNECT, LIBSSH2_ERROR_SOCKET_RECV, LIBSSH2_ERROR_SOCKET_SEND]
+            if lost.contains(code) { throw disconnected("login") }
+            throw .authenticationFailed(user: user, methods: methods, reason: lastMessage)
+        }
+    }
+
+    /// Repeats a libssh2 call until it no longer says "would block".
+    func drive(_ wait: OpeningWait, _ operation: String, _ call: () -> CInt) throws(SFTPError) -> CInt {
+        assertThread()
+        while true {
+            let code = call()
+            let isSent = socket.flush()
+            if code != LIBSSH2_ERROR_EAGAIN, isSent { return code }
+            if socket.failure != nil { return code == LIBSSH2_ERROR_EAGAIN ? LIBSSH2_ERROR_SOCKET_SEND : code }
+            // Since sending never stops halfway, "would block" is about input, or about what is kept.
+            let events = isSent ? POLLIN : POLLIN | POLLOUT
+            guard try wait.poll(socket.descriptor, for: CShort(events)) else {
+                throw .connectFailed(
+                    host: configuration.host,
+                    port: configuration.port,
+                    reason: "\(operation): no answer in time"
+                )
+            }
+            if code != LIBSSH2_ERROR_EAGAIN { return code }
+        }
+    }
+
+    // MARK: Errors
+
+    /// libssh2's words for its last error.
+    var lastMessage: String {
+        var text: UnsafeMutablePointer<CChar>?
+        var length: CInt = 0
+        libssh2_session_last_error(handle, &text, &length, 0)
+        return text.map { printable(String(cString: $0)) } ?? "unknown error"
+    }
+
+    func disconnected(_ operation: String) -> SFTPError {
+        let reason =
+            socket.failure.map { systemMessage($0) }
+            ?? (socket.hasEnded ? "the server closed the connection" : lastMessage)
+        return .disconnected(reason: reason, operation: operation)
+    }
+}
