@@ -167,9 +167,12 @@ extension RESPValue {
             return .error(
                 RedisServerError(code: "E\(UInt8.random(in: 0...99, using: &random))", message: line(&random))
             )
-        case 4, 5:
-            let length = Int.random(in: 0..<(Bool.random(using: &random) ? 16 : 3000), using: &random)
+        case 4:
+            let length = Int.random(in: 0..<16, using: &random)
             return .bulkString(ByteBuffer(bytes: (0..<length).map { _ in UInt8.random(in: 0...255, using: &random) }))
+        case 5:
+            let byte = UInt8.random(in: 0...255, using: &random)
+            return .bulkString(ByteBuffer(repeating: byte, count: Int.random(in: 0..<3000, using: &random)))
         default:
             let count = Int.random(in: 0..<6, using: &random)
             return .array((0..<count).map { _ in self.random(depth: depth + 1, &random) })

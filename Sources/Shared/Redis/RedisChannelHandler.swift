@@ -7,7 +7,7 @@ internal import NIOPosix
 final class RedisChannelHandler: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
 
-    let connection: RedisConnection
+    private let connection: RedisConnection
     private var decoder: RESPDecoder
     private var replies: [RESPValue] = []
 

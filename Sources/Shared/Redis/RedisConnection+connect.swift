@@ -40,6 +40,7 @@ extension RedisConnection {
         deadline: NIODeadline,
         logger: Logger
     ) async throws(RedisError) -> RedisConnection {
+        let made = Candidates()
         var bootstrap = ClientBootstrap(group: eventLoop)
             .connectTimeout(deadline - .now())
             .channelOption(.tcpOption(.tcp_nodelay), value: 1)
@@ -50,6 +51,7 @@ extension RedisConnection {
                     let connection = RedisConnection(channel: channel, configuration: configuration, logger: logger)
                     let handler = try RedisChannelHandler(connection: connection, limits: configuration.limits)
                     try channel.pipeline.syncOperations.addHandler(handler)
+                    made.append(connection)
                 }
             }
         #if os(Linux)
@@ -61,7 +63,8 @@ extension RedisConnection {
         #endif
         let opened = OneWaiter()
         let future = bootstrap.connect(host: configuration.host, port: configuration.port).flatMapThrowing { channel in
-            try channel.pipeline.syncOperations.handler(type: RedisChannelHandler.self).connection
+            guard let connection = made.take(on: channel) else { throw ChannelError.ioOnClosedChannel }
+            return connection
         }
         return try await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
@@ -154,6 +157,24 @@ extension RedisConnection {
             return TLSSetup(context: try NIOSSLContext(configuration: settings), host: configuration.host)
         } catch {
             throw .connectFailed(reason: "\(configuration): cannot read \(reading): \(describe(error))")
+        }
+    }
+}
+
+/// The connections of one attempt: there is one for every address that is tried. The channel's pipeline cannot be asked
+/// for them, for it is empty already when a server turned the connection away at once.
+private final class Candidates: Sendable {
+    private let connections = Mutex<[RedisConnection]>([])
+
+    func append(_ connection: RedisConnection) {
+        connections.withLock { $0.append(connection) }
+    }
+
+    /// The connection on this channel; all are let go of.
+    func take(on channel: any Channel) -> RedisConnection? {
+        connections.withLock { connections in
+            defer { connections.removeAll() }
+            return connections.first { $0.channel === channel }
         }
     }
 }
