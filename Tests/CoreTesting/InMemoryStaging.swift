@@ -1,0 +1,307 @@
+// Staging in memory, for use-case tests and simulations: deterministic, with faults that can be planted.
+
+public import Core
+internal import Synchronization
+
+/// Staging that forgets everything with its owner. What is published counts as durable.
+public final class InMemoryStaging: Staging {
+    /// The operations in which faults can be planted.
+    public enum Operation: Hashable, Sendable, CaseIterable {
+        /// `epoch`
+        case epoch
+        /// `create`
+        case create
+        /// `beginPart`
+        case beginPart
+        /// A writer's `write`
+        case write
+        /// A writer's `seal`
+        case seal
+        /// A writer's `publish`
+        case publish
+        /// `openPart`
+        case openPart
+        /// A reader's `read`
+        case readPart
+        /// A reader's `isIntact`
+        case isIntact
+        /// `digest`
+        case digest
+        /// `strike`
+        case strike
+        /// `mark`
+        case mark
+        /// `unmark`
+        case unmark
+        /// `read`
+        case read
+        /// `discard`
+        case discard
+        /// `uploads`
+        case uploads
+        /// `sweep`
+        case sweep
+        /// `space`
+        case space
+    }
+
+    struct StoredPart: Sendable {
+        var part: Part
+        var bytes: [UInt8]
+    }
+
+    struct StoredUpload: Sendable {
+        var record: UploadRecord
+        var parts: [Int64: StoredPart] = [:]
+        var markers: [Marker.Kind: Marker] = [:]
+        var unfinished: Int = 0
+        var touchedAt: Timestamp
+        /// Why its record cannot be read.
+        var unreadable: String?
+    }
+
+    struct State: Sendable {
+        var epoch: String?
+        var uploads: [UploadID: StoredUpload] = [:]
+        var reserved: Int64 = 0
+
+        var used: Int64 { uploads.values.reduce(0) { $0 + $1.parts.values.reduce(0) { $0 + $1.part.size } } }
+    }
+
+    /// Faults to plant.
+    public let faults: PortFaults<Operation, StagingError>
+    private let state = Mutex(State())
+    private let limit: Int64
+    private let now: @Sendable () -> Timestamp
+    private let newEpoch: @Sendable () -> String
+    private let digest: @Sendable ([UInt8]) -> SHA256Digest
+
+    /// - Parameters:
+    ///   - limit: the most bytes that parts may occupy.
+    ///   - faults: shared with the test that plants them.
+    ///   - now: the clock by which uploads are touched.
+    ///   - newEpoch: names the staging on first use.
+    ///   - digest: real SHA-256 by default; a simulation may take something quicker.
+    public init(
+        limit: Int64 = .max,
+        faults: PortFaults<Operation, StagingError> = PortFaults(),
+        now: @escaping @Sendable () -> Timestamp = { Timestamp(microseconds: 0) },
+        newEpoch: @escaping @Sendable () -> String = { "in-memory" },
+        digest: @escaping @Sendable ([UInt8]) -> SHA256Digest = { SHA256.digest($0) }
+    ) {
+        self.limit = limit
+        self.faults = faults
+        self.now = now
+        self.newEpoch = newEpoch
+        self.digest = digest
+    }
+
+    // MARK: For tests
+
+    /// Flips one bit of a staged part; false when there is no such part.
+    public func damage(_ part: Part, of id: UploadID) -> Bool {
+        state.withLock { state in
+            guard var stored = state.uploads[id]?.parts[part.offset], !stored.bytes.isEmpty else { return false }
+            stored.bytes[stored.bytes.count / 2] ^= 1
+            state.uploads[id]?.parts[part.offset] = stored
+            return true
+        }
+    }
+
+    /// Makes an upload's record one that cannot be read.
+    public func makeUnreadable(_ id: UploadID, _ reason: String) {
+        state.withLock { $0.uploads[id]?.unreadable = reason }
+    }
+
+    /// How many parts are on their way or were left behind.
+    public var unfinishedParts: Int {
+        state.withLock { state in state.uploads.values.reduce(0) { $0 + $1.unfinished } }
+    }
+
+    /// What a crash of every process does: parts on their way are left behind, all else stays.
+    public func crash() { state.withLock { $0.reserved = 0 } }
+
+    // MARK: Port
+
+    /// The identity of this staging.
+    public func epoch() async throws(StagingError) -> String {
+        try await faults.perform(.epoch) {
+            state.withLock { state in
+                let epoch = state.epoch ?? newEpoch()
+                state.epoch = epoch
+                return epoch
+            }
+        }
+    }
+
+    /// Makes an upload.
+    public func create(_ record: UploadRecord) async throws(StagingError) {
+        try await faults.perform(.create) { () throws(StagingError) in
+            let time = now()
+            let isNew = state.withLock { state in
+                guard state.uploads[record.id] == nil else { return false }
+                state.uploads[record.id] = StoredUpload(record: record, touchedAt: time)
+                return true
+            }
+            guard isNew else { throw .failed("create \(record.id): it exists") }
+        }
+    }
+
+    /// Begins a part.
+    public func beginPart(of id: UploadID, offset: Int64, size: Int64) async throws(StagingError) -> any PartWriter {
+        try await faults.perform(.beginPart) { () throws(StagingError) in
+            guard offset >= 0, size >= 0, !offset.addingReportingOverflow(size).overflow else {
+                throw .failed("begin a part of \(size) bytes at \(offset): out of range")
+            }
+            let refusal = state.withLock { state -> StagingError? in
+                guard state.uploads[id] != nil else { return .notFound }
+                guard size <= limit - state.used - state.reserved else { return .full }
+                state.reserved += size
+                state.uploads[id]?.unfinished += 1
+                return nil
+            }
+            if let refusal { throw refusal }
+            return InMemoryPartWriter(self, id, offset: offset, size: size)
+        }
+    }
+
+    /// Opens a part.
+    public func openPart(_ part: Part, of id: UploadID) async throws(StagingError) -> any PartReader {
+        try await faults.perform(.openPart) { () throws(StagingError) in
+            let stored = state.withLock { $0.uploads[id]?.parts[part.offset] }
+            guard let stored, stored.part == part else { throw .notFound }
+            return InMemoryPartReader(self, stored)
+        }
+    }
+
+    /// The digest of these parts' bytes, one after the other.
+    public func digest(of parts: [Part], of id: UploadID) async throws(StagingError) -> SHA256Digest {
+        try await faults.perform(.digest) { () throws(StagingError) in
+            let upload = state.withLock { $0.uploads[id] }
+            var bytes: [UInt8] = []
+            for part in parts {
+                guard let stored = upload?.parts[part.offset], stored.part == part else { throw .notFound }
+                bytes += stored.bytes
+            }
+            return digest(bytes)
+        }
+    }
+
+    /// Removes a damaged part; one that is intact stays.
+    public func strike(_ part: Part, of id: UploadID) async throws(StagingError) {
+        try await faults.perform(.strike) {
+            let time = now()
+            state.withLock { state in
+                guard let stored = state.uploads[id]?.parts[part.offset], stored.part == part else { return }
+                guard !isIntact(stored) else { return }
+                state.uploads[id]?.parts[part.offset] = nil
+                state.uploads[id]?.touchedAt = time
+            }
+        }
+    }
+
+    /// Publishes an ending; the first of a kind stays.
+    public func mark(_ marker: Marker, on id: UploadID) async throws(StagingError) -> Marker {
+        try await faults.perform(.mark) { () throws(StagingError) in
+            let time = now()
+            let answer = state.withLock { state -> Marker? in
+                guard let upload = state.uploads[id] else { return nil }
+                let first = upload.markers[marker.kind] ?? marker
+                state.uploads[id]?.markers[marker.kind] = first
+                state.uploads[id]?.touchedAt = time
+                return first
+            }
+            guard let answer else { throw .notFound }
+            return answer
+        }
+    }
+
+    /// Takes an ending back.
+    public func unmark(_ kind: Marker.Kind, on id: UploadID) async throws(StagingError) {
+        try await faults.perform(.unmark) { state.withLock { $0.uploads[id]?.markers[kind] = nil } }
+    }
+
+    /// Everything about an upload.
+    public func read(_ id: UploadID) async throws(StagingError) -> StagedUpload? {
+        try await faults.perform(.read) { () throws(StagingError) in
+            guard let upload = state.withLock({ $0.uploads[id] }) else { return nil }
+            if let reason = upload.unreadable { throw .unreadable(reason) }
+            return StagedUpload(
+                record: upload.record,
+                parts: upload.parts.values.map(\.part).sorted { $0.offset < $1.offset },
+                markers: Marker.Kind.allCases.compactMap { upload.markers[$0] }
+            )
+        }
+    }
+
+    /// Removes an upload.
+    public func discard(_ id: UploadID) async throws(StagingError) {
+        try await faults.perform(.discard) { state.withLock { _ = $0.uploads.removeValue(forKey: id) } }
+    }
+
+    /// A page of uploads.
+    public func uploads(
+        after last: UploadID?,
+        touchedSince: Timestamp?,
+        limit: Int
+    ) async throws(StagingError) -> [UploadID] {
+        try await faults.perform(.uploads) {
+            let found = state.withLock { state in
+                state.uploads.filter { id, upload in
+                    last.map { $0 < id } ?? true && touchedSince.map { $0 <= upload.touchedAt } ?? true
+                }
+            }
+            return Array(found.keys.sorted().prefix(max(limit, 0)))
+        }
+    }
+
+    /// Removes unfinished parts, whatever their age: none is older than another here.
+    public func sweep(olderThan age: Duration) async throws(StagingError) -> Int {
+        try await faults.perform(.sweep) {
+            state.withLock { state in
+                var count = 0
+                for id in state.uploads.keys {
+                    count += state.uploads[id]?.unfinished ?? 0
+                    state.uploads[id]?.unfinished = 0
+                }
+                return count
+            }
+        }
+    }
+
+    /// How much room there is.
+    public func space() async throws(StagingError) -> StagingSpace {
+        try await faults.perform(.space) {
+            let used = state.withLock { $0.used }
+            return StagingSpace(used: used, limit: limit, free: limit - used)
+        }
+    }
+
+    // MARK: For readers and writers
+
+    func isIntact(_ stored: StoredPart) -> Bool { digest(stored.bytes) == stored.part.digest }
+
+    func digest(of bytes: [UInt8]) -> SHA256Digest { digest(bytes) }
+
+    func publish(_ stored: StoredPart, of id: UploadID) throws(StagingError) -> PublishResult {
+        let time = now()
+        let result = state.withLock { state -> PublishResult? in
+            guard let upload = state.uploads[id] else { return nil }
+            if let first = upload.parts[stored.part.offset] {
+                return first.part == stored.part ? .alreadyStored(first.part) : .conflict(first.part)
+            }
+            state.uploads[id]?.parts[stored.part.offset] = stored
+            state.uploads[id]?.touchedAt = time
+            return .stored(stored.part)
+        }
+        guard let result else { throw .notFound }
+        return result
+    }
+
+    func end(_ id: UploadID, size: Int64) {
+        state.withLock { state in
+            state.reserved = max(0, state.reserved - size)
+            if let unfinished = state.uploads[id]?.unfinished { state.uploads[id]?.unfinished = max(0, unfinished - 1) }
+        }
+    }
+}

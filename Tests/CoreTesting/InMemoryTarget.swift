@@ -1,0 +1,265 @@
+// A target in memory: files, part files and renames, with faults that can be planted.
+
+public import Core
+internal import Synchronization
+
+/// A target machine that can be looked into. Files live in one flat map from path to content; part files beside them.
+public final class InMemoryTarget: TargetSession {
+    /// The operations in which faults can be planted.
+    public enum Operation: Hashable, Sendable, CaseIterable {
+        /// `facts`, of either kind
+        case facts
+        /// `prepare`
+        case prepare
+        /// `ship`
+        case ship
+        /// `seal`
+        case seal
+        /// A sealed part file's `sync`
+        case sync
+        /// `rename`
+        case rename
+        /// `digest`
+        case digest
+        /// `sync` of a final file
+        case syncFinal
+        /// `remove`
+        case remove
+        /// `removePartFiles`
+        case removePartFiles
+        /// `inspect`
+        case inspect
+    }
+
+    /// A file on the target.
+    public struct File: Hashable, Sendable {
+        /// Its bytes.
+        public var bytes: [UInt8]
+        /// Seconds since 1970.
+        public var modified: Int64
+
+        /// A file.
+        public init(bytes: [UInt8], modified: Int64 = 0) {
+            self.bytes = bytes
+            self.modified = modified
+        }
+    }
+
+    private struct State: Sendable {
+        var files: [TargetPath: File] = [:]
+        var parts: [PartFile: File] = [:]
+        var renames: [TargetPath] = []
+        var room = Int64.max
+
+        var used: Int64 {
+            (files.values.map(\.bytes.count) + parts.values.map(\.bytes.count)).reduce(0) { $0 + Int64($1) }
+        }
+    }
+
+    /// Faults to plant.
+    public let faults: PortFaults<Operation, TargetError>
+    private let state = Mutex(State())
+    private let verification: Verification
+    private let isAtomic: Bool
+    private let digest: @Sendable ([UInt8]) -> SHA256Digest
+    private let piece: Int
+
+    /// - Parameters:
+    ///   - faults: shared with the test that plants them.
+    ///   - verification: what `ship` claims to have proven.
+    ///   - isAtomic: what `rename` claims.
+    ///   - piece: how many bytes `ship` reads and writes at once; others may go first in between.
+    ///   - digest: real SHA-256 by default.
+    public init(
+        faults: PortFaults<Operation, TargetError> = PortFaults(),
+        verification: Verification = .digest,
+        isAtomic: Bool = true,
+        piece: Int = 65_536,
+        digest: @escaping @Sendable ([UInt8]) -> SHA256Digest = { SHA256.digest($0) }
+    ) {
+        self.faults = faults
+        self.verification = verification
+        self.isAtomic = isAtomic
+        self.piece = max(piece, 1)
+        self.digest = digest
+    }
+
+    // MARK: For tests
+
+    /// The final files; a test may put strangers' files in, or take files away.
+    public var files: [TargetPath: File] {
+        get { state.withLock { $0.files } }
+        set { state.withLock { $0.files = newValue } }
+    }
+
+    /// The part files; a test may damage or remove them.
+    public var partFiles: [PartFile: File] {
+        get { state.withLock { $0.parts } }
+        set { state.withLock { $0.parts = newValue } }
+    }
+
+    /// Every path at which a final file appeared, in order.
+    public var renames: [TargetPath] { state.withLock { $0.renames } }
+
+    /// How many bytes fit in all.
+    public var room: Int64 {
+        get { state.withLock { $0.room } }
+        set { state.withLock { $0.room = newValue } }
+    }
+
+    // MARK: Port
+
+    /// What lies at a path.
+    public func facts(of path: TargetPath) async throws(TargetError) -> FileFacts? {
+        try await faults.perform(.facts) { state.withLock { Self.facts($0.files[path]) } }
+    }
+
+    /// What lies at a part file's name.
+    public func facts(of file: PartFile) async throws(TargetError) -> FileFacts? {
+        try await faults.perform(.facts) { state.withLock { Self.facts($0.parts[file]) } }
+    }
+
+    private static func facts(_ file: File?) -> FileFacts? {
+        file.map { FileFacts(kind: .file, size: Int64($0.bytes.count), modified: $0.modified) }
+    }
+
+    /// Makes an empty part file.
+    public func prepare(_ file: PartFile, size: Int64?) async throws(TargetError) {
+        try await faults.perform(.prepare) { () throws(TargetError) in
+            let refusal = state.withLock { state -> TargetError? in
+                if let size, size > state.room - state.used {
+                    return TargetError(.diskFull, "prepare \(file.name): \(size) bytes do not fit")
+                }
+                if state.parts[file] != nil { return TargetError(.failed, "prepare \(file.name): it exists") }
+                state.parts[file] = File(bytes: [])
+                return nil
+            }
+            if let refusal { throw refusal }
+        }
+    }
+
+    /// Writes a part piece by piece, and claims the configured proof.
+    public func ship(_ reader: any PartReader, into file: PartFile) async throws(TargetError) -> Verification {
+        guard state.withLock({ $0.parts[file] != nil }) else { throw Self.lost(file) }
+        var position: Int64 = 0
+        while position < reader.part.size {
+            let bytes: [UInt8]
+            do {
+                bytes = Bytes(copying: try await reader.read(at: position, count: piece)).array
+            } catch {
+                throw TargetError(.staging, "read a part: \(error)")
+            }
+            guard !bytes.isEmpty else { throw TargetError(.staging, "read a part: it is too short") }
+            try write(bytes, at: reader.part.offset + position, file)
+            position += Int64(bytes.count)
+        }
+        return try await faults.perform(.ship) { () throws(TargetError) in
+            guard state.withLock({ $0.parts[file] != nil }) else { throw Self.lost(file) }
+            return verification
+        }
+    }
+
+    private func write(_ bytes: [UInt8], at offset: Int64, _ file: PartFile) throws(TargetError) {
+        let failure = state.withLock { state -> TargetError? in
+            guard var target = state.parts[file] else { return Self.lost(file) }
+            let end = Int(offset) + bytes.count
+            let growth = max(0, end - target.bytes.count)
+            guard Int64(growth) <= state.room - state.used else {
+                return TargetError(.diskFull, "write \(file.name): the disk is full")
+            }
+            target.bytes += repeatElement(0, count: growth)
+            target.bytes.replaceSubrange(Int(offset)..<end, with: bytes)
+            state.parts[file] = target
+            return nil
+        }
+        if let failure { throw failure }
+    }
+
+    private static func lost(_ file: PartFile) -> TargetError {
+        TargetError(.partFileLost, "\(file.name) is not there")
+    }
+
+    /// Checks the size and sets the time.
+    public func seal(
+        _ file: PartFile,
+        size: Int64,
+        modified: Int64
+    ) async throws(TargetError) -> any SealedPartFile {
+        try await faults.perform(.seal) { () throws(TargetError) in
+            let isWhole = state.withLock { state in
+                guard let part = state.parts[file], Int64(part.bytes.count) == size else { return false }
+                state.parts[file]?.modified = modified
+                return true
+            }
+            guard isWhole else { throw TargetError(.partFileLost, "seal \(file.name): it is not \(size) bytes") }
+            return Sealed(facts: FileFacts(kind: .file, size: size, modified: modified), faults: faults)
+        }
+    }
+
+    /// Gives the part file its final name.
+    public func rename(_ file: PartFile, overwrite: Overwrite) async throws(TargetError) -> RenameResult {
+        try await faults.perform(.rename) { () throws(TargetError) in
+            let result = state.withLock { state -> RenameResult? in
+                guard let part = state.parts[file] else { return nil }
+                if overwrite == .never, state.files[file.path] != nil { return .taken }
+                state.parts[file] = nil
+                state.files[file.path] = part
+                state.renames.append(file.path)
+                return .renamed(atomic: isAtomic)
+            }
+            guard let result else { throw TargetError(.notFound, "rename \(file.name): it is not there") }
+            return result
+        }
+    }
+
+    /// The digest of a final file.
+    public func digest(of path: TargetPath, size: Int64) async throws(TargetError) -> SHA256Digest? {
+        try await faults.perform(.digest) { state.withLock { $0.files[path]?.bytes }.map { digest($0) } }
+    }
+
+    /// Flushes a final file, which must be there.
+    public func sync(_ path: TargetPath) async throws(TargetError) {
+        try await faults.perform(.syncFinal) { () throws(TargetError) in
+            guard state.withLock({ $0.files[path] != nil }) else {
+                throw TargetError(.notFound, "sync \(path): it is not there")
+            }
+        }
+    }
+
+    /// Removes one part file.
+    public func remove(_ file: PartFile) async throws(TargetError) {
+        try await faults.perform(.remove) { state.withLock { $0.parts[file] = nil } }
+    }
+
+    /// Removes an upload's part files of earlier generations, or all.
+    public func removePartFiles(
+        of upload: UploadID,
+        beside path: TargetPath,
+        before generation: Generation?
+    ) async throws(TargetError) -> Int {
+        try await faults.perform(.removePartFiles) {
+            state.withLock { state in
+                let doomed = state.parts.keys.filter { file in
+                    file.upload == upload && file.path.directory == path.directory
+                        && generation.map { file.generation < $0 } ?? true
+                }
+                for file in doomed { state.parts[file] = nil }
+                return doomed.count
+            }
+        }
+    }
+
+    /// Says what it is.
+    public func inspect() async throws(TargetError) -> [String: String] {
+        try await faults.perform(.inspect) { ["server": "in memory", "merge": "in-place"] }
+    }
+
+    private struct Sealed: SealedPartFile {
+        let facts: FileFacts
+        let faults: PortFaults<Operation, TargetError>
+
+        func sync() async throws(TargetError) { try await faults.perform(.sync) {} }
+
+        func close() async {}
+    }
+}
