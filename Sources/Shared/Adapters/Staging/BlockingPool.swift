@@ -1,0 +1,50 @@
+// Threads that may block on the disk, so that neither Swift's cooperative threads nor an event loop ever do.
+
+internal import Core
+internal import NIOPosix
+
+/// A fixed number of threads. Work waits in line; work that was begun is always finished.
+final class BlockingPool: Sendable {
+    private let threads: NIOThreadPool
+
+    init(threads count: Int) {
+        threads = NIOThreadPool(numberOfThreads: max(count, 1))
+        threads.start()
+    }
+
+    deinit {
+        // The pool insists on being stopped; its threads end by themselves then.
+        threads.shutdownGracefully { _ in }
+    }
+
+    /// Runs work that blocks for a bounded time. It is not cancelled with the task: a write or a clean-up that was
+    /// begun is brought to its end.
+    func run<Value: Sendable>(
+        _ work: @escaping @Sendable () throws(StagingError) -> Value
+    ) async throws(StagingError) -> Value {
+        let result: Result<Value, StagingError> = await withCheckedContinuation { continuation in
+            threads.submit { state in
+                switch state {
+                case .active:
+                    continuation.resume(returning: Result { () throws(StagingError) in try work() })
+                case .cancelled: continuation.resume(returning: .failure(.failed("staging is closed")))
+                }
+            }
+        }
+        return try result.get()
+    }
+
+    /// Runs work that nobody waits for.
+    func later(_ work: @escaping @Sendable () -> Void) {
+        threads.submit { state in
+            if case .active = state { work() }
+        }
+    }
+
+    /// Finishes what was begun and ends the threads; what comes later fails.
+    func close() async {
+        await withCheckedContinuation { continuation in
+            threads.shutdownGracefully { _ in continuation.resume() }
+        }
+    }
+}

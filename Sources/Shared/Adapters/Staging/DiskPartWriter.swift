@@ -1,0 +1,118 @@
+// One part on its way to the disk: the half that callers await.
+
+internal import Core
+internal import Synchronization
+
+/// Hands a part's bytes to the blocking pool, few and large pieces at a time.
+final class DiskPartWriter: PartWriter {
+    private enum Turn {
+        case free
+        /// An operation is under way.
+        case taken
+        /// An operation is under way, and the part is to be removed after it.
+        case takenForTheLastTime
+        case ended
+    }
+
+    private let part: StagedPartFile
+    private let pool: BlockingPool
+    private let turn = Mutex(Turn.free)
+
+    init(_ part: StagedPartFile, pool: BlockingPool) {
+        self.part = part
+        self.pool = pool
+    }
+
+    deinit {
+        // Whoever began a part should have ended it. If not, its file goes all the same.
+        let isEnded = turn.withLock { turn in
+            if case .ended = turn { true } else { false }
+        }
+        if !isEnded { pool.later { [part] in part.discard() } }
+    }
+
+    func write(_ chunk: some ByteChunk) async throws(StagingError) {
+        try take()
+        do throws(StagingError) {
+            let received = part.received + Int64(chunk.count)
+            guard received <= part.size else { throw StagingError.wrongLength(expected: part.size, received: received) }
+            if !chunk.withUnsafeBytes({ part.keep($0) }) {
+                try await pool.run { [part] () throws(StagingError) in
+                    try chunk.withUnsafeBytes { bytes throws(StagingError) in try part.write(bytes) }
+                }
+            }
+        } catch {
+            await give()
+            throw error
+        }
+        await give()
+    }
+
+    func seal() async throws(StagingError) -> Part {
+        try await inTurn { part throws(StagingError) in try part.seal() }
+    }
+
+    func publish() async throws(StagingError) -> PublishResult {
+        try await inTurn(isLast: true) { part throws(StagingError) in try part.publish() }
+    }
+
+    func discard() async {
+        let isFree = turn.withLock { turn in
+            switch turn {
+            case .free:
+                turn = .ended
+                return true
+            case .taken:
+                turn = .takenForTheLastTime
+                return false
+            case .takenForTheLastTime, .ended: return false
+            }
+        }
+        if isFree { await remove() }
+    }
+
+    private func inTurn<Value: Sendable>(
+        isLast: Bool = false,
+        _ work: @escaping @Sendable (StagedPartFile) throws(StagingError) -> Value
+    ) async throws(StagingError) -> Value {
+        try take()
+        do {
+            let value = try await pool.run { [part] () throws(StagingError) in try work(part) }
+            await give(isEnded: isLast)
+            return value
+        } catch {
+            await give()
+            throw error
+        }
+    }
+
+    /// The part belongs to one operation at a time.
+    private func take() throws(StagingError) {
+        let isFree = turn.withLock { turn in
+            guard case .free = turn else { return false }
+            turn = .taken
+            return true
+        }
+        guard isFree else { throw .failed("a part's writer was used after its end, or by two at once") }
+    }
+
+    private func give(isEnded: Bool = false) async {
+        let isLast = turn.withLock { turn in
+            if case .takenForTheLastTime = turn {
+                turn = .ended
+                return true
+            }
+            turn = isEnded ? .ended : .free
+            return false
+        }
+        if isLast { await remove() }
+    }
+
+    private func remove() async {
+        do {
+            try await pool.run { [part] () throws(StagingError) in part.discard() }
+        } catch {
+            // The pool is closed: nothing is lost, a sweep finds the file.
+        }
+    }
+}

@@ -1,0 +1,171 @@
+// Staging on a local disk: the port, with every blocking call on threads of its own.
+
+public import Core
+internal import Glibc
+
+/// The directory of acknowledged parts.
+///
+/// Layout: `epoch`; `<id[0..<2]>/<id>/upload.json`, `…/parts/<offset, 16 hex digits>/<size>-<sha256>`, the markers
+/// beside them, unfinished files in `…/tmp`; what is on its way out in `trash`. Several processes may use it at once.
+/// Names of what is being built begin with a dot.
+public final class DiskStaging: Staging {
+    /// How a staging directory is used.
+    public struct Options: Hashable, Sendable {
+        /// Whether everything is made durable before it is answered. Without it a power cut loses parts.
+        public var fsync = true
+        /// The most bytes that parts may occupy, by all processes together.
+        public var maximumBytes = Int64.max
+        /// Bytes of the file system that parts leave free; nil for 64 MiB or 1 % of it, whichever is less.
+        public var reserve: Int64?
+        /// Threads for blocking calls.
+        public var threads = 16
+        /// Bytes of memory that all writers together buffer, roughly; each takes 64 to 256 KiB of it.
+        public var bufferBudget = 8 << 20
+        /// How often the bytes in use are counted on disk, since other processes add and remove some too.
+        public var recount = Duration.seconds(60)
+
+        /// The defaults.
+        public init() {}
+    }
+
+    private let directory: StagingDirectory
+    private let pool: BlockingPool
+
+    private init(_ directory: StagingDirectory, _ pool: BlockingPool) {
+        self.directory = directory
+        self.pool = pool
+    }
+
+    /// Opens a staging directory, making its last component if need be, and counts what is in it.
+    public static func open(_ path: String, options: Options = Options()) async throws(StagingError) -> DiskStaging {
+        let pool = BlockingPool(threads: options.threads)
+        let directory = try await pool.run { () throws(StagingError) in
+            let directory = try StagingDirectory(path, options)
+            if directory.ledger.beginWalk(every: options.recount) { directory.walk() }
+            return directory
+        }
+        return DiskStaging(directory, pool)
+    }
+
+    /// Finishes what was begun and ends the threads. Parts that are still being written fail.
+    public func close() async { await pool.close() }
+
+    /// The identity that an index must have to be this staging's.
+    public func epoch() async throws(StagingError) -> String {
+        try await run { directory throws(StagingError) in try directory.epoch() }
+    }
+
+    /// Makes an upload's directory with its record, in one step.
+    public func create(_ record: UploadRecord) async throws(StagingError) {
+        try await run { directory throws(StagingError) in try directory.create(record) }
+    }
+
+    /// Begins a part, if there is room.
+    public func beginPart(of id: UploadID, offset: Int64, size: Int64) async throws(StagingError) -> any PartWriter {
+        if directory.ledger.beginWalk(every: directory.options.recount) {
+            pool.later { [directory] in directory.walk() }
+        }
+        let part = try await run { directory throws(StagingError) in
+            try directory.beginPart(of: id, offset: offset, size: size)
+        }
+        return DiskPartWriter(part, pool: pool)
+    }
+
+    /// Opens a part for reading.
+    public func openPart(_ part: Part, of id: UploadID) async throws(StagingError) -> any PartReader {
+        let opened = try await run { directory throws(StagingError) in try directory.openPart(part, of: id) }
+        return DiskPartReader(part, file: opened.file, path: opened.path, pool: pool)
+    }
+
+    /// The SHA-256 of the bytes of these parts, one after the other; one that is too short throws `wrongLength`.
+    public func digest(of parts: [Part], of id: UploadID) async throws(StagingError) -> SHA256Digest {
+        let hash = try PartHash(largest: parts.map(\.size).max() ?? 0)
+        for part in parts {
+            let opened = try await run { directory throws(StagingError) in try directory.openPart(part, of: id) }
+            let reader = DiskPartReader(part, file: opened.file, path: opened.path, pool: pool)
+            try await reader.feed(hash)
+        }
+        return try await run { _ throws(StagingError) in try hash.finish() }
+    }
+
+    /// Removes a damaged part; one that is intact stays.
+    public func strike(_ part: Part, of id: UploadID) async throws(StagingError) {
+        try await run { directory throws(StagingError) in try directory.strike(part, of: id) }
+    }
+
+    /// Publishes an ending; the first of a kind stays.
+    public func mark(_ marker: Marker, on id: UploadID) async throws(StagingError) -> Marker {
+        try await run { directory throws(StagingError) in try directory.mark(marker, on: id) }
+    }
+
+    /// Takes an ending back.
+    public func unmark(_ kind: Marker.Kind, on id: UploadID) async throws(StagingError) {
+        try await run { directory throws(StagingError) in try directory.unmark(kind, on: id) }
+    }
+
+    /// Everything that staging says about an upload.
+    public func read(_ id: UploadID) async throws(StagingError) -> StagedUpload? {
+        try await run { directory throws(StagingError) in try directory.read(id) }
+    }
+
+    /// Moves an upload out of sight, then deletes it.
+    public func discard(_ id: UploadID) async throws(StagingError) {
+        for name in try await run({ directory throws(StagingError) in try directory.moveToTrash(id) }) {
+            try await delete(name)
+        }
+    }
+
+    /// A page of the uploads that staging has. Times of files are a little coarse: `touchedSince` may include uploads
+    /// touched up to a second earlier.
+    public func uploads(
+        after last: UploadID?,
+        touchedSince: Timestamp?,
+        limit: Int
+    ) async throws(StagingError) -> [UploadID] {
+        try await run { directory throws(StagingError) in
+            try directory.uploads(after: last, touchedSince: touchedSince, limit: limit)
+        }
+    }
+
+    /// Removes what crashed processes left, older than an age; answers how many things there were.
+    public func sweep(olderThan age: Duration) async throws(StagingError) -> Int {
+        var now = timespec()
+        clock_gettime(CLOCK_REALTIME, &now)
+        let microseconds = Int64(now.tv_sec) * 1_000_000 + Int64(now.tv_nsec) / 1_000
+        let time = Timestamp(microseconds: microseconds - age.microseconds)
+        let forgotten = try await run { directory throws(StagingError) in try directory.trash(before: time) }
+        for name in forgotten { try await delete(name) }
+        var count = forgotten.count
+        count += try await run { directory throws(StagingError) in try directory.removeStrayFiles(before: time) }
+        for prefix in UInt8.min...UInt8.max {
+            let claimed = try await run { directory throws(StagingError) in
+                try directory.claimLeftovers(below: prefix, before: time)
+            }
+            for name in claimed { try await delete(name) }
+            count += claimed.count
+        }
+        return count
+    }
+
+    /// How much room there is. Asking does not count anew.
+    public func space() async throws(StagingError) -> StagingSpace {
+        try await run { directory throws(StagingError) in
+            let free = try directory.fileSystem().free
+            return StagingSpace(used: directory.ledger.used, limit: directory.ledger.limit, free: free)
+        }
+    }
+
+    private func delete(_ name: EntryName) async throws(StagingError) {
+        // Each round deletes thousands of entries; no upload has more than these rounds allow.
+        for _ in 0..<1_000 {
+            if try await run({ directory throws(StagingError) in try directory.deleteFromTrash(name) }) { return }
+        }
+        throw .failed("delete trash/\(name): it does not get empty")
+    }
+
+    private func run<Value: Sendable>(
+        _ work: @escaping @Sendable (StagingDirectory) throws(StagingError) -> Value
+    ) async throws(StagingError) -> Value {
+        try await pool.run { [directory] () throws(StagingError) in try work(directory) }
+    }
+}
