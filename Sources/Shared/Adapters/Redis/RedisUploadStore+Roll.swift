@@ -1,0 +1,110 @@
+// Who is there: workers, and what they found out about targets.
+
+public import Core
+internal import Redis
+
+extension RedisUploadStore {
+    /// Tells that a worker is alive; forgotten after `lifetime` without another.
+    public func announce(_ worker: WorkerPresence, lifetime: Duration) async throws(StoreError) {
+        try await announce(worker.name, try UploadFields.json(WorkerForm(worker)), keys.workers, lifetime)
+    }
+
+    /// The workers that are alive.
+    public func workers() async throws(StoreError) -> [WorkerPresence] {
+        try await roll(keys.workers, WorkerForm.self).map { $0.presence(seenAt: $1) }.sorted { $0.name < $1.name }
+    }
+
+    /// Keeps what a worker found out about a target.
+    public func announce(_ target: TargetPresence, lifetime: Duration) async throws(StoreError) {
+        let name = target.target.description
+        try await announce(name, try UploadFields.json(TargetForm(target)), keys.targets, lifetime)
+    }
+
+    /// What is known about targets.
+    public func targets() async throws(StoreError) -> [TargetPresence] {
+        try await roll(keys.targets, TargetForm.self).compactMap { $0.presence(seenAt: $1) }
+            .sorted { $0.target < $1.target }
+    }
+
+    private func announce(
+        _ name: String,
+        _ text: String,
+        _ key: String,
+        _ lifetime: Duration
+    ) async throws(StoreError) {
+        let arguments = [RedisArgument(name), RedisArgument(lifetime.microseconds), RedisArgument(text)]
+        _ = try await run(UploadScripts.announce, [key], arguments)
+    }
+
+    private func roll<Form: Decodable>(
+        _ key: String,
+        _ form: Form.Type
+    ) async throws(StoreError) -> [(Form, Timestamp)] {
+        guard let values = try await run(UploadScripts.roll, [key]).array, values.count.isMultiple(of: 2) else {
+            throw .unreadable("the roll at \(key)")
+        }
+        var found: [(Form, Timestamp)] = []
+        for index in stride(from: 0, to: values.count, by: 2) {
+            guard let time = values[index].string.flatMap(RESPValue.microseconds),
+                let text = values[index + 1].string
+            else { throw .unreadable("an entry of the roll at \(key)") }
+            found.append((try UploadFields.value(form, json: text), time))
+        }
+        return found
+    }
+}
+
+/// A worker as it is kept.
+private struct WorkerForm: Codable {
+    let name: String
+    let host: String
+    let process: Int
+    let version: String
+    let targets: [String]
+    let jobs: Int
+    let startedAt: Int64
+
+    init(_ worker: WorkerPresence) {
+        name = worker.name
+        host = worker.host
+        process = worker.process
+        version = worker.version
+        targets = worker.targets.map(\.description)
+        jobs = worker.jobs
+        startedAt = worker.startedAt.microseconds
+    }
+
+    func presence(seenAt: Timestamp) -> WorkerPresence {
+        WorkerPresence(
+            name: name,
+            host: host,
+            process: process,
+            version: version,
+            targets: targets.compactMap { TargetID($0) },
+            jobs: jobs,
+            startedAt: Timestamp(microseconds: startedAt),
+            seenAt: seenAt
+        )
+    }
+}
+
+/// What is known about a target, as it is kept.
+private struct TargetForm: Codable {
+    let target: String
+    let reachable: Bool
+    let facts: [String: String]
+    let error: String?
+
+    init(_ presence: TargetPresence) {
+        target = presence.target.description
+        reachable = presence.reachable
+        facts = presence.facts
+        error = presence.error
+    }
+
+    func presence(seenAt: Timestamp) -> TargetPresence? {
+        TargetID(target).map {
+            TargetPresence(target: $0, reachable: reachable, facts: facts, error: error, seenAt: seenAt)
+        }
+    }
+}

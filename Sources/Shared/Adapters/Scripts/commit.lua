@@ -1,0 +1,18 @@
+#!lua flags=allow-oom
+-- commit: records what the final file will be; from here nothing can be cancelled.
+-- KEYS    1 epoch, 2 upload
+-- ARGV    1 epoch, 2 fence, 3 generation, 4 size, 5 digest (64 hexadecimal digits, or empty), 6 modified (seconds)
+-- RETURNS {'applied', upload, {}} | {'refused', 'fence'} | {'refused', 'generation', current or empty}
+--         | {'refused', 'state', state} | {'unknown'}
+
+local upload = named()
+if not upload then return { 'unknown' } end
+local state = transitions.beginCommit[upload.fields.state]
+if not state then return refused_state(upload) end
+if not holds(upload, ARGV[2]) then return refused('fence') end
+if upload.fields.generation ~= ARGV[3] then return refused('generation', upload.fields.generation or '') end
+move(upload, state)
+set(upload, 'finalSize', ARGV[4])
+set(upload, 'finalDigest', ARGV[5] ~= '' and ARGV[5] or nil)
+set(upload, 'finalModified', ARGV[6])
+return applied(upload)

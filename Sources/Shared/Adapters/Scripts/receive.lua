@@ -1,0 +1,36 @@
+#!lua
+-- receive: records a staged part and its ship job.
+-- KEYS    1 epoch, 2 upload
+-- ARGV    1 epoch, 2 offset, 3 size, 4 digest (32 bytes)
+-- RETURNS {'applied', upload, entries} | {'refused', 'conflict', size, digest} | {'refused', 'state', state}
+--         | {'unknown'}
+
+local offset, size, digest = ARGV[2], ARGV[3], ARGV[4]
+local upload = named()
+if not upload then return { 'unknown' } end
+local fields = upload.fields
+local isDamaged = fields.state == 'failed' and fields.reason == 'part-damaged'
+if not shippable[fields.state] and not isDamaged then return refused_state(upload) end
+local part = load_part(upload, offset)
+if part then
+  if part.digest == digest and part.size == size then return applied(upload) end
+  return refused('conflict', part.size, part.digest)
+end
+if fields.state == 'shipping' then return refused_state(upload) end
+
+insert_part(upload, offset, size, digest)
+touch(upload)
+set(upload, 'expiresAt', now + number(upload, 'expiresIn'))
+if fields.idempotencyKey then
+  local key = prefix .. 'idem:' .. fields.owner .. ':' .. fields.idempotencyHash
+  if redis.call('GET', key) == upload.id then
+    redis.call('PEXPIREAT', key, digits(math.ceil(number(upload, 'expiresAt') / 1000)))
+  end
+end
+if isDamaged and is_whole(upload) then
+  move(upload, transitions.replay.failed)
+  set(upload, 'fromState', nil)
+  explain(upload, nil, nil)
+  add(upload, 'round', 1)
+end
+return applied(upload, { record(upload, 'ship:' .. upload.id .. ':' .. offset, now + grace) })

@@ -1,0 +1,36 @@
+#!lua flags=allow-oom
+-- start: makes a prepared generation the current one, if the previous one still is.
+-- KEYS    1 epoch, 2 upload
+-- ARGV    1 epoch, 2 generation, 3 previous generation (empty for none)
+-- RETURNS {'applied', upload, entries} | {'refused', 'generation', current or empty} | {'refused', 'state', state}
+--         | {'unknown'}
+
+local generation, previous = ARGV[2], ARGV[3]
+local upload = named()
+if not upload then return { 'unknown' } end
+local fields = upload.fields
+local current = fields.generation or ''
+local state = transitions.restart[fields.state]
+if not state then return refused_state(upload) end
+if current == generation then return applied(upload) end
+if current ~= previous or (current ~= '' and tonumber(current) > tonumber(generation)) then
+  return refused('generation', current)
+end
+set(upload, 'generation', generation)
+set(upload, 'shippedBytes', '0')
+set(upload, 'shippedParts', '0')
+set(upload, 'verification', nil)
+touch(upload)
+local entries = {}
+if fields.state == 'merging' then
+  -- An empty file has nothing to ship: its merge goes on, or begins again.
+  if fields.receivedParts ~= '0' then
+    move(upload, state)
+    forget_merge(upload)
+    revoke(upload)
+  elseif previous ~= '' then
+    revoke(upload)
+    entries[1] = record_merge(upload)
+  end
+end
+return applied(upload, entries)

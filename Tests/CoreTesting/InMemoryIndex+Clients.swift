@@ -1,0 +1,158 @@
+// What clients change in the index.
+
+internal import Core
+
+extension InMemoryIndex {
+    mutating func create(_ record: UploadRecord, _ now: Timestamp) -> CreateResult {
+        if let known = find(record.id, now) { return .created(known.upload) }
+        if let key = record.idempotencyKey, let earlier = repeats[RepeatKey(owner: record.owner, key: key)],
+            earlier.until > now, let repeated = find(earlier.value, now)
+        {
+            return .repeated(repeated.upload)
+        }
+        if let holder = holder(of: record.path, on: record.target, now) { return .held(by: holder) }
+        var entry = Entry(record)
+        move(&entry, to: .receiving, now)
+        enroll(record, until: record.expiresAt, takesPath: true)
+        return .created(save(entry))
+    }
+
+    mutating func receive(_ part: Part, of id: UploadID, _ now: Timestamp) -> Change<ReceiveRefusal> {
+        guard var entry = find(id, now) else { return .unknown }
+        let isDamaged = entry.upload.state == .failed && entry.upload.failure?.reason == .partDamaged
+        guard entry.upload.state.isShippable || isDamaged else { return .refused(.state(entry.upload.state)) }
+        if let known = entry.parts[part.offset]?.state.part {
+            return known == part ? .applied(entry.upload, []) : .refused(.conflict(known))
+        }
+        guard entry.upload.state != .shipping else { return .refused(.state(.shipping)) }
+        entry.insert(part)
+        entry.upload.updatedAt = now
+        entry.upload.record.expiresAt = now + entry.lifetime
+        let record = entry.upload.record
+        if let key = record.idempotencyKey {
+            let repeatKey = RepeatKey(owner: record.owner, key: key)
+            if let known = repeats[repeatKey], known.value == id, known.until > now {
+                repeats[repeatKey]?.until = record.expiresAt
+            }
+        }
+        if isDamaged, entry.isWhole, let state = entry.upload.state.after(.replay) {
+            move(&entry, to: state, now)
+            entry.upload.failure = nil
+            entry.round += 1
+        }
+        let due = now + Self.grace
+        return .applied(save(entry), [self.record(.ship(id, offset: part.offset), record.target, due)])
+    }
+
+    mutating func complete(
+        _ id: UploadID,
+        size: Int64,
+        digest: SHA256Digest?,
+        _ now: Timestamp
+    ) -> Change<CompleteRefusal> {
+        guard var entry = find(id, now) else { return .unknown }
+        let state = entry.upload.state
+        switch state {
+        case .receiving: break
+        case .shipping, .merging, .committing: break
+        case .done where entry.isComplete: break
+        case .done, .failed, .cancelled, .expired: return .refused(.state(state))
+        }
+        let isFresh = state == .receiving
+        let known = entry.upload.record
+        if let fixed = known.size, fixed != size { return .refused(.contradicts(entry.upload)) }
+        if let digest, digest != known.digest, !isFresh || known.digest != nil {
+            return .refused(.contradicts(entry.upload))
+        }
+        guard isFresh, let next = state.after(.complete) else { return .applied(entry.upload, []) }
+        guard entry.upload.received.bytes == size else { return .refused(.partsMissing(entry.upload)) }
+        entry.upload.record.size = size
+        if let digest { entry.upload.record.digest = digest }
+        entry.isComplete = true
+        move(&entry, to: next, now)
+        let entries = mergeIfShipped(&entry, now)
+        return .applied(save(entry), entries)
+    }
+
+    mutating func cancel(_ id: UploadID, _ now: Timestamp) -> Change<EndRefusal> {
+        guard var entry = find(id, now) else { return .unknown }
+        guard !entry.upload.state.isEnded else { return .refused(.ended(entry.upload)) }
+        guard let state = entry.upload.state.after(.cancel) else { return .refused(.committing) }
+        let clean = end(&entry, state, at: now, now)
+        return .applied(save(entry), [clean])
+    }
+
+    mutating func expire(_ id: UploadID, _ now: Timestamp) -> Change<ExpireRefusal> {
+        guard var entry = find(id, now) else { return .unknown }
+        guard let state = entry.upload.state.after(.expire) else { return .refused(.state(entry.upload.state)) }
+        guard entry.upload.record.expiresAt <= now else { return .refused(.notDue(entry.upload)) }
+        let clean = end(&entry, state, at: now, now)
+        return .applied(save(entry), [clean])
+    }
+
+    mutating func replay(_ id: UploadID, overwrite: Overwrite?, _ now: Timestamp) -> Change<WorkRefusal> {
+        guard var entry = find(id, now) else { return .unknown }
+        guard entry.upload.state.after(.replay) != nil else { return .refused(.state(entry.upload.state)) }
+        let state = UploadState.resumed(entry.upload, isComplete: entry.isComplete)
+        // A damaged part was struck: only receiving it again brings the upload back.
+        if state == .shipping || state == .merging, !entry.isWhole { return .refused(.noSuchPart) }
+        if let overwrite { entry.upload.record.overwrite = overwrite }
+        move(&entry, to: state, now)
+        entry.upload.failure = nil
+        entry.upload.attempts = 0
+        entry.round += 1
+        var entries: [OutboxEntry] = []
+        if state == .merging || state == .committing { entries.append(recordMerge(entry, now)) }
+        return .applied(save(entry), entries)
+    }
+}
+
+// Questions.
+extension InMemoryIndex {
+    mutating func holder(of path: TargetPath, on target: TargetID, _ now: Timestamp) -> Upload? {
+        paths[PathKey(target: target, path: path)].flatMap { find($0, now)?.upload }
+    }
+
+    mutating func parts(of id: UploadID, _ now: Timestamp) -> [PartState] {
+        (find(id, now)?.parts.values.map(\.state) ?? []).sorted { $0.part.offset < $1.part.offset }
+    }
+
+    mutating func uploads(_ query: UploadQuery, _ now: Timestamp) -> UploadPage {
+        for id in entries.keys { _ = find(id, now) }
+        func position(_ upload: Upload) -> (Int64, UploadID) {
+            let time = query.state == .failed ? failedAt[upload.id] : upload.record.createdAt
+            return ((time ?? upload.updatedAt).microseconds, upload.id)
+        }
+        var found = entries.values.map(\.upload).filter { upload in
+            (query.state == nil || query.state == upload.state)
+                && (query.owner == nil || query.owner == upload.record.owner)
+                && (query.target == nil || query.target == upload.record.target)
+        }
+        let fields = query.cursor?.split(separator: "-", maxSplits: 1) ?? []
+        if fields.count == 2, let time = Int64(fields[0]), let id = UploadID(fields[1]) {
+            found.removeAll { position($0) >= (time, id) }
+        }
+        found.sort { position($0) > position($1) }
+        let limit = min(max(query.limit, 1), 1_000)
+        let page = Array(found.prefix(limit))
+        let next = found.count > limit ? page.last.map { "\(position($0).0)-\($0.id)" } : nil
+        return UploadPage(uploads: page, next: next)
+    }
+
+    mutating func attempt(of job: Job, _ now: Timestamp) -> Int {
+        guard let entry = find(job.upload, now) else { return 0 }
+        switch job {
+        case .ship(_, let offset):
+            guard let part = entry.parts[offset], part.round == entry.round else { return 0 }
+            return part.attempts
+        case .merge: return entry.upload.attempts
+        case .clean: return entry.cleanAttempts
+        }
+    }
+
+    mutating func shipState(of id: UploadID, offset: Int64, _ now: Timestamp) -> ShipState? {
+        guard let entry = find(id, now) else { return nil }
+        let attempt = attempt(of: .ship(id, offset: offset), now)
+        return ShipState(upload: entry.upload, part: entry.parts[offset]?.state, attempt: attempt)
+    }
+}

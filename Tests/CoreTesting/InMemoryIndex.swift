@@ -1,0 +1,192 @@
+// The index as a value: every transition is a function of its state and the time, so that a simulation can look at it,
+// copy it and take it back.
+
+public import Core
+
+/// What an index holds. It follows the same rules as the scripts of the real one; a conformance suite runs on both.
+public struct InMemoryIndex: Sendable {
+    /// A part, and how often its ship job has failed.
+    struct StoredPart: Sendable {
+        var state: PartState
+        var attempts = 0
+        var round = 0
+    }
+
+    /// The claim of a merge that has not run out.
+    struct Lease: Sendable {
+        var fence: Fence
+        var holder: String
+        var until: Timestamp
+    }
+
+    /// An upload with what only the index needs to know of it.
+    struct Entry: Sendable {
+        var upload: Upload
+        var parts: [Int64: StoredPart] = [:]
+        var isComplete = false
+        var lastNumber: UInt64 = 0
+        var releasedFence: Fence?
+        var lease: Lease?
+        var round = 0
+        var cleanAttempts = 0
+        var lifetime: Duration
+        var cleanedAt: Timestamp?
+
+        init(_ record: UploadRecord) {
+            upload = Upload(record: record)
+            lifetime = record.expiresAt - record.createdAt
+        }
+
+        /// All of a completed upload is in staging.
+        var isWhole: Bool { isComplete && upload.received.bytes == upload.record.size }
+
+        /// A claim is the holder's until another follows it or it was given up, even if its lease has run out.
+        func holds(_ fence: Fence) -> Bool { upload.fence == fence && releasedFence != fence }
+
+        func isShipped(_ part: StoredPart) -> Bool {
+            upload.generation != nil && part.state.shippedIn == upload.generation
+        }
+
+        mutating func revoke() {
+            if let fence = upload.fence { releasedFence = fence }
+            lease = nil
+        }
+
+        mutating func nextNumber(_ now: Timestamp) -> UInt64 {
+            lastNumber = max(lastNumber + 1, UInt64(max(now.microseconds, 0)))
+            return lastNumber
+        }
+
+        mutating func insert(_ part: Part) {
+            parts[part.offset] = StoredPart(state: PartState(part: part))
+            upload.received.bytes += part.size
+            upload.received.parts += 1
+        }
+
+        mutating func remove(_ part: StoredPart) {
+            parts[part.state.part.offset] = nil
+            upload.received.bytes -= part.state.part.size
+            upload.received.parts -= 1
+            if isShipped(part) {
+                upload.shipped.bytes -= part.state.part.size
+                upload.shipped.parts -= 1
+            }
+        }
+    }
+
+    struct PathKey: Hashable, Sendable {
+        var target: TargetID
+        var path: TargetPath
+    }
+
+    struct RepeatKey: Hashable, Sendable {
+        var owner: Owner
+        var key: String
+    }
+
+    struct Expiring<Value: Sendable>: Sendable {
+        var value: Value
+        var until: Timestamp
+    }
+
+    struct Epoch: Hashable, Sendable {
+        var id: String
+        var run: Int
+    }
+
+    /// How long the process that recorded an entry has to send it before the relay does.
+    static let grace = Duration.seconds(5)
+    /// How long the record of an upload that has ended is kept.
+    static let history = Duration.seconds(2_592_000)
+
+    var entries: [UploadID: Entry] = [:]
+    var paths: [PathKey: UploadID] = [:]
+    var repeats: [RepeatKey: Expiring<UploadID>] = [:]
+    var outbox: [TargetID: [Job: Timestamp]] = [:]
+    var failedAt: [UploadID: Timestamp] = [:]
+    var epoch: Epoch?
+    var locks: [String: Expiring<String>] = [:]
+    var workers: [String: Expiring<WorkerPresence>] = [:]
+    var targets: [TargetID: Expiring<TargetPresence>] = [:]
+
+    /// An empty index.
+    public init() {}
+
+    // MARK: What tests look at
+
+    /// All uploads that it knows, ended ones too.
+    public var uploads: [Upload] { entries.values.map(\.upload).sorted { $0.id < $1.id } }
+
+    /// All entries of the outbox, by due time.
+    public var outboxEntries: [OutboxEntry] {
+        outbox.flatMap { target, jobs in jobs.map { OutboxEntry(job: $0, target: target, due: $1) } }
+            .sorted { ($0.due, $0.job.description) < ($1.due, $1.job.description) }
+    }
+
+    /// The paths that are held, and by whom.
+    public var heldPaths: [(target: TargetID, path: TargetPath, upload: UploadID)] {
+        paths.map { ($0.target, $0.path, $1) }.sorted { $0.2 < $1.2 }
+    }
+
+    // MARK: Parts of all transitions
+
+    /// An upload, unless its history has run out.
+    mutating func find(_ id: UploadID, _ now: Timestamp) -> Entry? {
+        if let cleanedAt = entries[id]?.cleanedAt, cleanedAt + Self.history <= now { entries[id] = nil }
+        return entries[id]
+    }
+
+    mutating func record(_ job: Job, _ target: TargetID, _ due: Timestamp) -> OutboxEntry {
+        outbox[target, default: [:]][job] = due
+        return OutboxEntry(job: job, target: target, due: due)
+    }
+
+    mutating func forget(_ job: Job, _ target: TargetID) { outbox[target]?[job] = nil }
+
+    mutating func recordMerge(_ entry: Entry, _ now: Timestamp) -> OutboxEntry {
+        record(.merge(entry.upload.id), entry.upload.record.target, now + Self.grace)
+    }
+
+    /// Writes an upload back; answers it as it is now.
+    mutating func save(_ entry: Entry) -> Upload {
+        entries[entry.upload.id] = entry
+        return entry.upload
+    }
+
+    mutating func move(_ entry: inout Entry, to state: UploadState, _ now: Timestamp) {
+        if entry.upload.state == .failed, state != .failed { failedAt[entry.upload.id] = nil }
+        entry.upload.state = state
+        entry.upload.updatedAt = now
+    }
+
+    mutating func fail(_ entry: inout Entry, _ failure: Failure, _ now: Timestamp) {
+        if entry.upload.state != .failed { failedAt[entry.upload.id] = now }
+        entry.upload.failure = failure
+        move(&entry, to: .failed, now)
+        forget(.merge(entry.upload.id), entry.upload.record.target)
+        entry.revoke()
+    }
+
+    mutating func end(_ entry: inout Entry, _ state: UploadState, at time: Timestamp, _ now: Timestamp) -> OutboxEntry {
+        move(&entry, to: state, now)
+        entry.upload.endedAt = time
+        forget(.merge(entry.upload.id), entry.upload.record.target)
+        entry.revoke()
+        return record(.clean(entry.upload.id), entry.upload.record.target, now + Self.grace)
+    }
+
+    mutating func mergeIfShipped(_ entry: inout Entry, _ now: Timestamp) -> [OutboxEntry] {
+        guard let state = entry.upload.state.after(.allShipped), entry.isWhole, entry.upload.isAllShipped else {
+            return []
+        }
+        move(&entry, to: state, now)
+        return [recordMerge(entry, now)]
+    }
+
+    mutating func enroll(_ record: UploadRecord, until: Timestamp, takesPath: Bool) {
+        if takesPath { paths[PathKey(target: record.target, path: record.path)] = record.id }
+        if let key = record.idempotencyKey {
+            repeats[RepeatKey(owner: record.owner, key: key)] = Expiring(value: record.id, until: until)
+        }
+    }
+}

@@ -1,0 +1,60 @@
+// The index's server in memory: shared by the stores of all processes of a test, with what can happen to a server.
+
+public import Core
+internal import Synchronization
+
+/// Holds one index. It has no time and no chance of its own.
+public final class InMemoryIndexServer: Sendable {
+    private struct State: Sendable {
+        var index = InMemoryIndex()
+        var run = 1
+        var isFull = false
+    }
+
+    private let state = Mutex(State())
+    private let clock: @Sendable () -> Timestamp
+
+    /// An empty index.
+    ///
+    /// - Parameter clock: the server's time.
+    public init(clock: @escaping @Sendable () -> Timestamp) { self.clock = clock }
+
+    /// What it holds now: to look at, or for `rollBack`.
+    public var index: InMemoryIndex { state.withLock { $0.index } }
+
+    /// Forgets everything, as `FLUSHALL` does.
+    public func wipe() { state.withLock { $0.index = InMemoryIndex() } }
+
+    /// Restarts with what it holds; processes must compare it with staging before they change anything.
+    public func restart() { state.withLock { $0.run += 1 } }
+
+    /// Restarts with what it held before: the tail of its log was lost.
+    public func rollBack(to index: InMemoryIndex) {
+        state.withLock { state in
+            state.index = index
+            state.run += 1
+        }
+    }
+
+    /// Takes nothing new while full, but still ends and frees things.
+    public func setFull(_ isFull: Bool) { state.withLock { $0.isFull = isFull } }
+
+    /// Changes or asks the index.
+    ///
+    /// - Parameters:
+    ///   - epoch: the index that the caller attached to; nil where it does not matter.
+    ///   - grows: whether it needs memory.
+    func perform<Value>(
+        as epoch: InMemoryIndex.Epoch?,
+        grows: Bool = false,
+        _ body: (inout InMemoryIndex, Timestamp, _ run: Int) -> Value
+    ) throws(StoreError) -> Value {
+        let now = clock()
+        let result = state.withLock { state -> Result<Value, StoreError> in
+            if let epoch, epoch.run != state.run || state.index.epoch?.id != epoch.id { return .failure(.rebuilding) }
+            if grows, state.isFull { return .failure(.full) }
+            return .success(body(&state.index, now, state.run))
+        }
+        return try result.get()
+    }
+}
