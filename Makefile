@@ -38,11 +38,12 @@ test: install ## Runs all tests, real servers included.
 	@scripts/step "build" swift build --build-tests
 	@scripts/step "swift test" swift test --skip-build
 
-lint: install ## Checks format, arrows between modules, tidiness, compose file.
+lint: install ## Checks format, arrows between modules, tidiness, compose file, documentation.
 	@scripts/step "swift-format" scripts/format lint
 	@scripts/step "arrows" scripts/check-arrows
 	@scripts/step "tidy" scripts/check-tidy
 	@scripts/step "compose" scripts/check-compose
+	@scripts/step "docs" scripts/check-docs
 
 format: ## Formats all Swift sources.
 	@scripts/format write
