@@ -108,8 +108,8 @@ let package = Package(
             "API",
             [
                 "Core", "Adapters", "Assembly", "Service", .hummingbird, .hummingbirdCore, .hummingbirdTLS, .lifecycle,
-                .logging,
-                .metrics, .nioCore, .nioHTTP1, .nioSSL, .nioHTTPTypes, .nioHTTPTypesHTTP1, .httpTypes,
+                .logging, .metrics, .arguments, .nioCore, .nioHTTP1, .nioSSL, .nioHTTPTypes, .nioHTTPTypesHTTP1,
+                .httpTypes,
             ],
             resources: [.embedInCode("Resources/openapi.yaml")]
         ),
@@ -151,7 +151,7 @@ let package = Package(
         ),
         tests("WorkerTests", ["Worker", "Harness"]),
         tests("CLITests", ["CLI", "Harness"]),
-        tests("IntegrationTests", ["Harness", .httpClient]),
+        tests("IntegrationTests", ["Harness", .httpClient, .nioCore, .nioHTTP1]),
     ],
     swiftLanguageModes: [.v6]
 )

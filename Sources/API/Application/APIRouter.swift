@@ -1,0 +1,62 @@
+// APIRouter: puts every route of the table under authorisation and in front of its handler.
+
+import Core
+import HTTPTypes
+import Hummingbird
+import HummingbirdCore
+
+/// The router of the HTTP interface.
+enum APIRouter {
+    /// All routes over these services. No route exists but those of the table, and none is reached unauthorised.
+    static func make(_ services: APIServices) -> Router<RequestScope> {
+        let router = Router(context: RequestScope.self)
+        router.add(middleware: RequestMiddleware(metrics: services.metrics))
+        router.add(middleware: ProblemMiddleware())
+        for route in Route.allCases {
+            router.on(RouterPath(route.path), method: route.method) { request, scope in
+                let principal = try services.authenticator.authorize(request.headers, for: route)
+                if let principal { scope.record.asked(by: principal.owner) }
+                return try await answer(route, request, scope, principal, services)
+            }
+        }
+        return router
+    }
+
+    private static func answer(
+        _ route: Route,
+        _ request: Request,
+        _ scope: RequestScope,
+        _ principal: Principal?,
+        _ services: APIServices
+    ) async throws -> Response {
+        let health = HealthRoutes(services: services)
+        switch route {
+        case .health: return try health.health()
+        case .readiness: return try await health.readiness()
+        case .metrics: return health.metrics()
+        case .document: return health.document()
+        default: break
+        }
+        // The table says who may use a route; one that asks nobody has been answered above.
+        guard let principal else { throw Problem(.unauthorized, "a token is needed") }
+        let uploads = UploadRoutes(intake: services.intake, principal: principal)
+        let bodies = BodyRoutes(services: services, principal: principal)
+        let events = EventRoutes(services: services, principal: principal)
+        let operations = OperationRoutes(services: services)
+        switch route {
+        case .createUpload: return try await uploads.create(request, scope)
+        case .listUploads: return try await uploads.list(request)
+        case .showUpload: return try await uploads.show(scope)
+        case .cancelUpload: return try await uploads.cancel(scope)
+        case .completeUpload: return try await uploads.complete(request, scope)
+        case .putPart: return try await bodies.putPart(request, scope)
+        case .putFile: return try await bodies.putFile(request, scope)
+        case .watchUpload: return try await events.watchUpload(request, scope)
+        case .watchUploads: return try await events.watchUploads(request, scope)
+        case .listTargets: return try await operations.targets()
+        case .listWorkers: return try await operations.workers()
+        case .listQueues: return try await operations.queues()
+        case .health, .readiness, .metrics, .document: throw Problem(.routeUnknown, "see /openapi.yaml")
+        }
+    }
+}

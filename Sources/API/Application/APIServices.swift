@@ -1,0 +1,25 @@
+// APIServices: everything that the routes work with, handed in from outside, so that tests run on fakes.
+
+import Core
+
+/// The dependencies of the HTTP interface.
+struct APIServices: Sendable {
+    /// The use cases.
+    var intake: UploadIntake
+    /// The index, for questions that are no use cases.
+    var store: any UploadStore
+    /// Staging, for readiness.
+    var staging: any Staging
+    /// The broker, for depths and readiness.
+    var queue: any JobQueue
+    /// The configured targets, in the configuration's order.
+    var targets: [TargetID]
+    /// Who asks.
+    var authenticator: Authenticator
+    /// The events.
+    var hub: EventHub
+    /// What is counted.
+    var metrics: RequestMetrics
+    /// All metrics of the process in Prometheus' text format.
+    var renderMetrics: @Sendable () -> String
+}

@@ -1,0 +1,91 @@
+// Route: every route with who may use it. The one table that the router, the documentation and the tests share.
+
+import Core
+import HTTPTypes
+
+/// A route of the HTTP interface.
+enum Route: CaseIterable, Sendable {
+    case createUpload
+    case listUploads
+    case showUpload
+    case cancelUpload
+    case putPart
+    case completeUpload
+    case watchUpload
+    case watchUploads
+    case putFile
+    case listTargets
+    case listWorkers
+    case listQueues
+    case health
+    case readiness
+    case metrics
+    case document
+
+    /// The verb.
+    var method: HTTPRequest.Method {
+        switch self {
+        case .createUpload, .completeUpload: .post
+        case .putPart, .putFile: .put
+        case .cancelUpload: .delete
+        default: .get
+        }
+    }
+
+    /// The path's template; `**` stands for the rest of the path.
+    var path: String {
+        switch self {
+        case .createUpload, .listUploads: "/v1/uploads"
+        case .showUpload, .cancelUpload: "/v1/uploads/{id}"
+        case .putPart: "/v1/uploads/{id}/parts/{number}"
+        case .completeUpload: "/v1/uploads/{id}/complete"
+        case .watchUpload: "/v1/uploads/{id}/events"
+        case .watchUploads: "/v1/events"
+        case .putFile: "/v1/files/{target}/**"
+        case .listTargets: "/v1/targets"
+        case .listWorkers: "/v1/workers"
+        case .listQueues: "/v1/queues"
+        case .health: "/healthz"
+        case .readiness: "/readyz"
+        case .metrics: "/metrics"
+        case .document: "/openapi.yaml"
+        }
+    }
+
+    /// Who may use it.
+    var access: Access {
+        switch self {
+        case .createUpload, .putPart, .completeUpload, .putFile: .roles([.uploader])
+        case .listUploads, .showUpload, .cancelUpload, .watchUpload, .watchUploads: .roles([.uploader, .operator])
+        case .listTargets, .listWorkers, .listQueues: .roles([.operator])
+        case .health, .readiness, .metrics, .document: .anyone
+        }
+    }
+
+    /// Whether a path matches the template, component by component.
+    func matches(path: String) -> Bool {
+        let template = self.path.split(separator: "/")
+        let components = path.split(separator: "/")
+        for (index, part) in template.enumerated() {
+            if part == "**" { return components.count > index }
+            guard index < components.count, part.hasPrefix("{") || part == components[index] else { return false }
+        }
+        return components.count == template.count
+    }
+}
+
+/// Who may use a route.
+enum Access: Hashable, Sendable {
+    /// No token is asked for.
+    case anyone
+    /// A principal with one of these roles. Within the route it acts with these roles only: an operator who is also an
+    /// uploader does not write parts of somebody else's upload.
+    case roles(Set<Role>)
+
+    /// The principal as the route may see it; nil where no role fits.
+    func narrowed(_ principal: Principal) -> Principal? {
+        guard case .roles(let allowed) = self else { return principal }
+        let roles = principal.roles.intersection(allowed)
+        return roles.isEmpty ? nil : Principal(owner: principal.owner, roles: roles)
+    }
+}

@@ -1,0 +1,109 @@
+// EventStreamer: writes one stream: a snapshot, then events, and at each heartbeat what was missed.
+
+import Core
+import Hummingbird
+import HummingbirdCore
+import NIOCore
+import ServiceLifecycle
+
+/// One client's event stream.
+///
+/// It subscribes first and reads the state after that, so nothing falls between the two. Events may be lost on the
+/// way; so at each heartbeat the state is read again, and what the client has not seen is sent as a snapshot.
+struct EventStreamer: Sendable {
+    /// The most uploads that a snapshot of many shows: the newest.
+    static let snapshotLimit = 200
+
+    let filter: EventFilter
+    let subscription: EventSubscription
+    let intake: UploadIntake
+    let principal: Principal
+    /// Whether the caller still has the right that it had when the stream was opened.
+    let isStillAllowed: @Sendable () -> Bool
+
+    /// The uploads that the stream shows, as they are now.
+    func current() async throws(IntakeError) -> [Upload] {
+        if case .upload(let id) = filter { return [try await intake.upload(id, for: principal)] }
+        let page = try await intake.uploads(UploadQuery(owner: nil, limit: Self.snapshotLimit), for: principal)
+        return page.uploads.filter { !$0.state.isEnded }
+    }
+
+    /// Writes until the upload has ended, the client has gone, or the server stops.
+    @concurrent func write(_ snapshot: [Upload], to writer: inout any ResponseBodyWriter) async throws {
+        var seen: [UploadID: UploadSummary] = [:]
+        try await send(snapshot, &seen, &writer)
+        if isOver(seen) { return }
+        for await item in subscription.items {
+            switch item {
+            case .event(let summary, let frame):
+                note(summary, &seen)
+                try await writer.write(frame)
+                if isOver([summary.upload: summary]) { return }
+            case .beat:
+                guard isStillAllowed() else {
+                    try await writer.write(EventFrame.end("unauthorized"))
+                    return
+                }
+                try await writer.write(EventFrame.keepAlive)
+                // Where the index does not answer, the next beat asks again.
+                guard let uploads = try? await current() else { continue }
+                try await send(uploads.filter { seen[$0.id] != UploadSummary($0) }, &seen, &writer)
+                if isOver(seen) { return }
+            }
+        }
+        if let reason = subscription.reason { try await writer.write(EventFrame.end(reason.rawValue)) }
+    }
+
+    /// Whether nothing more can come.
+    private func isOver(_ seen: [UploadID: UploadSummary]) -> Bool {
+        guard case .upload(let id) = filter else { return false }
+        return seen[id]?.state.isEnded ?? false
+    }
+
+    private func note(_ summary: UploadSummary, _ seen: inout [UploadID: UploadSummary]) {
+        if case .upload = filter {
+            seen[summary.upload] = summary
+        } else {
+            seen[summary.upload] = summary.state.isEnded ? nil : summary
+        }
+    }
+
+    @concurrent private func send(
+        _ uploads: [Upload],
+        _ seen: inout [UploadID: UploadSummary],
+        _ writer: inout any ResponseBodyWriter
+    ) async throws {
+        for upload in uploads {
+            note(UploadSummary(upload), &seen)
+            let frame = EventFrame.make(
+                type: "snapshot",
+                id: String(upload.updatedAt.microseconds),
+                document: EventDocument(snapshot: upload)
+            )
+            if let frame { try await writer.write(frame) }
+        }
+    }
+}
+
+extension EventStreamer {
+    /// The response whose body is the stream.
+    func response(_ snapshot: [Upload], channel: any Channel) -> Response {
+        // A connection that is gone ends the stream at once, not with the next failed write.
+        channel.closeFuture.whenComplete { [weak subscription] _ in subscription?.close(.shutdown) }
+        let body = ResponseBody { writer in
+            // A first comment opens the stream for the client even where there is nothing to tell.
+            try await writer.write(EventFrame.keepAlive)
+            try await withGracefulShutdownHandler {
+                try await write(snapshot, to: &writer)
+            } onGracefulShutdown: {
+                subscription.close(.shutdown)
+            }
+            try await writer.finish(nil)
+        }
+        return Response(
+            status: .ok,
+            headers: [.contentType: "text/event-stream", .cacheControl: "no-store"],
+            body: body
+        )
+    }
+}

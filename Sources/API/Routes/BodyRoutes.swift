@@ -1,0 +1,107 @@
+// BodyRoutes: the two routes that take a file's bytes: one part, or a small file in one request.
+
+import Core
+import HTTPTypes
+import Hummingbird
+import HummingbirdCore
+
+/// `PUT` of parts and of whole files.
+struct BodyRoutes {
+    let services: APIServices
+    let principal: Principal
+
+    private var intake: UploadIntake { services.intake }
+
+    func putPart(_ request: Request, _ scope: RequestScope) async throws -> Response {
+        let id = try scope.uploadID()
+        guard let text = scope.parameters.get("number"), let number = Int64(text) else {
+            throw Problem.invalid("number", "is no part number")
+        }
+        try request.refuseContentEncoding()
+        let length = try request.announcedLength(limit: PartLayout.partSizes.upperBound)
+        let digest = try ContentDigest.sha256(in: request.headers)
+        let part = try await intake.beginPart(number, of: id, length: length, digest: digest, for: principal)
+        switch try await request.stream(into: part, scope) {
+        case .stored(let part): return try JSON.response(PartDocument(part, number: number), status: .created)
+        case .alreadyStored(let part): return try JSON.response(PartDocument(part, number: number), status: .ok)
+        }
+    }
+
+    func putFile(_ request: Request, _ scope: RequestScope) async throws -> Response {
+        try request.refuseContentEncoding()
+        let length = try request.announcedLength(limit: PartLayout.partSizes.upperBound)
+        let digest = try ContentDigest.sha256(in: request.headers)
+        let (target, path) = try Self.place(request.uri.path)
+        if length == 0, let digest, let empty = services.authenticator.sha256([]), digest != empty {
+            throw Problem(IntakeError.digestMismatch(declared: digest, received: empty))
+        }
+        let creation = try await intake.create(
+            CreateRequest(
+                target: target,
+                path: path,
+                size: length,
+                partSize: max(PartLayout.partSizes.lowerBound, length),
+                digest: digest,
+                overwrite: try Self.overwrite(request.headers),
+                idempotencyKey: request.headers[values: .idempotencyKey].first,
+                probes: false
+            ),
+            for: principal
+        )
+        var upload = creation.upload
+        if upload.state == .receiving {
+            // Begun part by part; it is finished that way, or cancelled first.
+            guard upload.record.layout.count ?? 0 <= 1 else {
+                throw Problem(IntakeError.differentContent(upload.id))
+            }
+            do {
+                upload = try await fill(upload, length, digest, request, scope)
+            } catch {
+                if case .created = creation { await takeBack(upload.id) }
+                throw error
+            }
+        }
+        return try JSON.response(UploadDocument(upload), status: .accepted, headers: [.location: upload.location])
+    }
+
+    private func fill(
+        _ upload: Upload,
+        _ length: Int64,
+        _ digest: SHA256Digest?,
+        _ request: Request,
+        _ scope: RequestScope
+    ) async throws -> Upload {
+        if length > 0 {
+            let part = try await intake.beginPart(1, of: upload.id, length: length, digest: digest, for: principal)
+            _ = try await request.stream(into: part, scope)
+        }
+        return try await intake.complete(upload.id, digest: digest, for: principal)
+    }
+
+    /// Cancels an upload that nobody was told of, even when the request's own task is being cancelled. Where that does
+    /// not work either, the upload expires.
+    private func takeBack(_ id: UploadID) async {
+        let (intake, principal) = (intake, principal)
+        await Task { _ = try? await intake.cancel(id, for: principal) }.value
+    }
+
+    /// Target and path of `/v1/files/{target}/{path…}`, from the path as it was sent: the router joins slashes, and a
+    /// path with an empty component must be seen, not mended.
+    static func place(_ path: String) throws(Problem) -> (target: String, path: String) {
+        let prefix = "/v1/files/"
+        guard path.hasPrefix(prefix) else { throw Problem(.routeUnknown, "see /openapi.yaml for what there is") }
+        let rest = path.dropFirst(prefix.count)
+        guard let slash = rest.utf8.firstIndex(of: UInt8(ascii: "/")) else {
+            throw Problem(.routeUnknown, "see /openapi.yaml for what there is")
+        }
+        let target = try PercentDecoding.decode(rest[..<slash], field: "target")
+        let remainder = Substring(rest.utf8[rest.utf8.index(after: slash)...])
+        return (target, try PercentDecoding.decode(remainder, field: "path"))
+    }
+
+    private static func overwrite(_ fields: HTTPFields) throws(Problem) -> Overwrite {
+        guard let text = fields[values: .overwrite].first else { return .never }
+        guard let value = Overwrite(rawValue: text) else { throw .invalid("Overwrite", "must be never or replace") }
+        return value
+    }
+}

@@ -1,0 +1,85 @@
+// IngestChannel: how a connection is set up, so that many uploads at once stay within one memory budget.
+
+import HTTPTypes
+import HummingbirdCore
+import Logging
+import NIOCore
+import NIOHTTP1
+import NIOHTTPTypes
+import NIOHTTPTypesHTTP1
+import Synchronization
+
+/// Divides the memory for read buffers among the connections that are open.
+final class MemoryBudget: Sendable {
+    private let bytes: Int
+    private let connections = Atomic<Int>(0)
+
+    /// A budget in bytes over all connections.
+    init(bytes: Int) { self.bytes = bytes }
+
+    /// How many buffers of a connection can be full at once: those that one read makes, and those that wait.
+    static let buffersPerConnection = 4
+
+    /// The largest read buffer for one more connection: fewer have larger ones.
+    func open() -> Int {
+        let count = connections.add(1, ordering: .relaxed).newValue
+        let share = bytes / count / Self.buffersPerConnection
+        let bounded = min(max(share, 4_096), 262_144)
+        return 1 << (Int.bitWidth - 1 - bounded.leadingZeroBitCount)
+    }
+
+    /// A connection is closed.
+    func close() { connections.subtract(1, ordering: .relaxed) }
+}
+
+/// HTTP/1.1 with read buffers from the budget, few parts waiting, and the connection guard.
+struct IngestChannel: HTTPChannelHandler {
+    typealias Value = NIOAsyncChannel<HTTPRequestPart, HTTPResponsePart>
+
+    let responder: HTTPChannelHandler.Responder
+    let limits: ServerLimits
+    let budget: MemoryBudget
+
+    func setup(channel: any Channel, logger: Logger) -> EventLoopFuture<Value> {
+        let largest = budget.open()
+        channel.closeFuture.whenComplete { [budget] _ in budget.close() }
+        return channel.eventLoop.makeCompletedFuture {
+            if let options = channel.syncOptions {
+                let allocator = AdaptiveRecvByteBufferAllocator(
+                    minimum: 1_024,
+                    initial: min(largest, 4_096),
+                    maximum: largest
+                )
+                try options.setOption(.recvAllocator, value: allocator)
+                try options.setOption(.maxMessagesPerRead, value: 2)
+                try? options.setOption(.tcpOption(.tcp_nodelay), value: 1)
+            }
+            let pipeline = channel.pipeline.syncOperations
+            var decoding = NIOHTTPDecoderLimitConfiguration()
+            decoding.maxHeaderFieldSize = 16_384
+            decoding.maxHeaderListSize = 65_536
+            decoding.maxHeaderFieldCount = 100
+            try pipeline.configureHTTPServerPipeline(
+                withPipeliningAssistance: false,
+                withErrorHandling: false,
+                withOutboundHeaderValidation: false,
+                withEncoderConfiguration: .init(),
+                withDecoderLimitConfiguration: decoding
+            )
+            try pipeline.addHandler(HTTP1ToHTTPServerCodec(secure: false))
+            try pipeline.addHandler(ConnectionGuard(limits: limits))
+            try pipeline.addHandler(HTTPConnectionStateHandler(idleTimeout: limits.idleTimeout, logger: logger))
+            return try NIOAsyncChannel(
+                wrappingChannelSynchronously: channel,
+                configuration: .init(
+                    backPressureStrategy: .init(lowWatermark: 1, highWatermark: 2),
+                    isOutboundHalfClosureEnabled: true
+                )
+            )
+        }
+    }
+
+    func handle(value: Value, logger: Logger) async {
+        await handleHTTP(asyncChannel: value, logger: logger)
+    }
+}

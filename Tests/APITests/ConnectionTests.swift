@@ -1,0 +1,215 @@
+// Clients that break off, are slow, wait to be asked, or send nonsense.
+
+import Core
+import CoreTesting
+import Foundation
+import Harness
+import Testing
+
+@testable import API
+
+@Suite(.timeLimit(.minutes(1)))
+struct ConnectionTests {
+    private static func head(_ id: String, length: Int, more: String = "") -> String {
+        "PUT /v1/uploads/\(id)/parts/1 HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer alice-token\r\n"
+            + "Content-Length: \(length)\r\n\(more)\r\n"
+    }
+
+    @Test(arguments: ["close", "reset", "half"])
+    func aBodyThatBreaksOffLeavesNothing(_ how: String) async throws {
+        let fixture = try await APIFixture()
+        try await fixture.serve { api in
+            let id = try await api.create(size: 200_000, more: #","fingerprint":"\#(how)""#)
+            #expect(try await api.part(id, 1, sample(4_096)).status == 201)
+            let half = how == "half"
+            try await RawConnection.with(port: api.port) { connection in
+                let head = Self.head(id, length: 4_096).replacing("parts/1", with: "parts/2")
+                try await connection.send(Array(head.utf8) + sample(2_000))
+                try await eventually("the part has begun") { fixture.staging.unfinishedParts == 1 }
+                if half {
+                    try await connection.finishSending()
+                    let answer = try await connection.answer()
+                    #expect(answer.status == 400 && answer.problem == "body-incomplete")
+                } else if how == "close" {
+                    try await connection.close()
+                } else {
+                    try await connection.reset()
+                }
+            }
+            try await eventually("nothing of it is left") { fixture.staging.unfinishedParts == 0 }
+            #expect(try await api.request("GET", "/v1/uploads/\(id)").json()["receivedParts"]?.text == "1")
+        }
+    }
+
+    @Test func aFileThatBreaksOffIsCancelled() async throws {
+        let fixture = try await APIFixture()
+        try await fixture.serve { api in
+            try await RawConnection.with(port: api.port) { connection in
+                let head = "PUT /v1/files/web-1/a HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer alice-token\r\n"
+                try await connection.send(Array("\(head)Content-Length: 9000\r\n\r\n".utf8) + sample(2_000))
+                try await eventually("the part has begun") { fixture.staging.unfinishedParts == 1 }
+                try await connection.close()
+            }
+            try await eventually("it is cancelled") {
+                let uploads = try await api.request("GET", "/v1/uploads").json()["uploads"]
+                return uploads?[0]?["state"]?.text == "cancelled"
+            }
+        }
+        #expect(fixture.staging.unfinishedParts == 0)
+    }
+
+    @Test func aSlowBodyIsRefused() async throws {
+        let fixture = try await APIFixture()
+        let limits = ServerLimits(minimumRate: 1_000, rateWindow: .milliseconds(400), lingerTime: .milliseconds(200))
+        try await fixture.serve(limits) { api in
+            let id = try await api.create(size: 4_096)
+            try await RawConnection.with(port: api.port) { connection in
+                try await connection.send(Self.head(id, length: 4_096))
+                let feeding = 40
+                for _ in 1...feeding {
+                    // A byte now and then resets every plain time-out; the server has answered when this fails.
+                    do { try await connection.send([0]) } catch { break }
+                    try await Task.sleep(for: .milliseconds(20))
+                }
+                let answer = try await connection.answer()
+                #expect(answer.status == 408 && answer.problem == "request-timeout")
+                #expect(answer["Connection"] == "close")
+                #expect(await connection.ends())
+            }
+        }
+        #expect(fixture.staging.unfinishedParts == 0)
+    }
+
+    @Test func aConnectionWithoutARequestIsClosed() async throws {
+        try await APIFixture().serve(ServerLimits(idleTimeout: .milliseconds(300))) { api in
+            try await RawConnection.with(port: api.port) { connection in
+                try await connection.send("GET /healthz HTTP/1.1\r\nHost:")
+                let clock = ContinuousClock()
+                let start = clock.now
+                #expect(await connection.ends())
+                #expect(clock.now - start < .seconds(10))
+            }
+        }
+    }
+
+    @Test func aBodyIsAskedForOnlyWhenItIsWanted() async throws {
+        try await APIFixture().serve { api in
+            let id = try await api.create(size: 4_096)
+            let expects = "Expect: 100-continue\r\n"
+            try await RawConnection.with(port: api.port) { connection in
+                try await connection.send(Self.head(id, length: 4_096, more: expects))
+                #expect(try await connection.answer().status == 100)
+                try await connection.send(sample(4_096))
+                #expect(try await connection.answer().status == 201)
+            }
+            try await RawConnection.with(port: api.port) { connection in
+                try await connection.send(Self.head(id, length: 4_095, more: expects))
+                let answer = try await connection.answer()
+                #expect(answer.status == 400 && answer.problem == "wrong-part-size")
+                #expect(answer["Connection"] == "close")
+                try await connection.finishSending()
+                #expect(await connection.ends())
+            }
+        }
+    }
+
+    @Test func aRefusalReachesAClientThatSendsFirst() async throws {
+        try await APIFixture().serve { api in
+            // Twelve MiB fit no socket buffer: the client has the answer only if the server reads on.
+            let head = Self.head(String(repeating: "0", count: 32), length: 12 << 20)
+            try await RawConnection.with(port: api.port) { connection in
+                try await connection.send(head)
+                for _ in 1...12 { try await connection.send([UInt8](repeating: 7, count: 1 << 20)) }
+                let answer = try await connection.answer()
+                #expect(answer.status == 404 && answer["Connection"] == "close")
+                #expect(await connection.ends())
+            }
+        }
+    }
+
+    @Test func aSmallRefusedBodyKeepsTheConnection() async throws {
+        try await APIFixture().serve { api in
+            try await RawConnection.with(port: api.port) { connection in
+                for _ in 1...3 {
+                    let head = Self.head(String(repeating: "0", count: 32), length: 4_096)
+                    try await connection.send(Array(head.utf8) + sample(4_096))
+                    let answer = try await connection.answer()
+                    #expect(answer.status == 404 && answer["Connection"] == nil)
+                }
+            }
+        }
+    }
+
+    @Test func pipelinedRequestsAreAnsweredInOrder() async throws {
+        try await APIFixture().serve { api in
+            try await RawConnection.with(port: api.port) { connection in
+                let request = "GET /healthz HTTP/1.1\r\nHost: h\r\nX-Request-Id: "
+                try await connection.send("\(request)one\r\n\r\n\(request)two\r\n\r\n")
+                #expect(try await connection.answer()["X-Request-Id"] == "one")
+                #expect(try await connection.answer()["X-Request-Id"] == "two")
+            }
+        }
+    }
+
+    @Test(arguments: [
+        ("NONSENSE\r\n\r\n", 400, "malformed-request"),
+        ("GET / HTTP/1.1\r\nHost: h\r\nContent-Length: -1\r\n\r\n", 400, "malformed-request"),
+        ("PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400, "malformed-request"),
+        (
+            "PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n", 400,
+            "malformed-request"
+        ),
+        ("GET / HTTP/1.1\r\nHost: h\r\nA b: c\r\n\r\n", 400, "malformed-request"),
+        ("GET / HTTP/1.1\r\nHost: h\r\nA: \(String(repeating: "a", count: 70_000))\r\n\r\n", 431, "header-too-large"),
+    ])
+    func whatIsNoRequestIsAnsweredInTheSameForm(_ bytes: String, _ status: Int, _ problem: String) async throws {
+        try await APIFixture().serve { api in
+            try await RawConnection.with(port: api.port) { connection in
+                try await connection.send(bytes)
+                let answer = try await connection.answer()
+                #expect(answer.status == status && answer.problem == problem)
+                #expect(answer["X-Request-Id"] != nil && answer["Connection"] == "close")
+            }
+        }
+    }
+
+    @Test func aBrokenChunkIsRefused() async throws {
+        try await APIFixture().serve { api in
+            try await RawConnection.with(port: api.port) { connection in
+                let head = "POST /v1/uploads HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer alice-token\r\n"
+                try await connection.send("\(head)Transfer-Encoding: chunked\r\n\r\nxyz\r\n")
+                let answer = try await connection.answer()
+                #expect(answer.status == 400 && answer.problem == "body-incomplete")
+            }
+        }
+    }
+
+    @Test func requestIdentifiersAreKeptIfSane() async throws {
+        try await APIFixture().serve { api in
+            let sane = try await api.request("GET", "/healthz", fields: ["X-Request-Id": "a-1_b:2.c"])
+            #expect(sane["X-Request-Id"] == "a-1_b:2.c")
+            for bad in ["a b", String(repeating: "a", count: 129), "ä", "<x>"] {
+                let answer = try await api.request("GET", "/healthz", fields: ["X-Request-Id": bad])
+                #expect(answer["X-Request-Id"] != bad && answer["X-Request-Id"]?.count == 32)
+            }
+        }
+    }
+
+    @Test func connectionsAreBounded() async throws {
+        try await APIFixture().serve(ServerLimits(maximumConnections: 3)) { api in
+            // The test framework's own client holds one.
+            try await RawConnection.with(port: api.port) { first in
+                try await first.send("GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n")
+                #expect(try await first.answer().status == 200)
+                try await RawConnection.with(port: api.port) { second in
+                    try await second.send("GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n")
+                    #expect(try await second.answer().status == 200)
+                    let third = Task { try await api.request("GET", "/healthz").status }
+                    try await Task.sleep(for: .milliseconds(200))
+                    try await first.close()
+                    #expect(try await third.value == 200)
+                }
+            }
+        }
+    }
+}

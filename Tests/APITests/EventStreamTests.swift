@@ -1,0 +1,257 @@
+// Event streams: snapshot, progress, ends, and what they must not show.
+
+import Core
+import CoreTesting
+import Foundation
+import Harness
+import NIOCore
+import Testing
+
+@testable import API
+
+@Suite(.timeLimit(.minutes(1)))
+struct EventStreamTests {
+    private func watch<Value: Sendable>(
+        _ port: Int,
+        _ target: String,
+        token: String = APIFixture.alice,
+        _ body: (RawConnection) async throws -> Value
+    ) async throws -> Value {
+        try await RawConnection.with(port: port) { connection in
+            try await connection.send("GET \(target) HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer \(token)\r\n\r\n")
+            let head = try await connection.head()
+            #expect(head.status == 200 && head["Content-Type"] == "text/event-stream")
+            return try await body(connection)
+        }
+    }
+
+    @Test func oneUploadIsShownFromSnapshotToEnd() async throws {
+        try await APIFixture().serve { api in
+            let id = try await api.create(size: 8_192)
+            #expect(try await api.part(id, 1, sample(4_096)).status == 201)
+            try await watch(api.port, "/v1/uploads/\(id)/events") { stream in
+                let snapshot = try #require(try await stream.event())
+                #expect(snapshot.type == "snapshot" && snapshot.data["receivedBytes"]?.number == 4_096)
+                #expect(snapshot.data["owner"]?.text == "alice" && snapshot.data["v"]?.number == 1)
+                #expect(try await api.part(id, 2, sample(4_096)).status == 201)
+                var last = try #require(try await stream.event())
+                while last.data["receivedBytes"]?.number != 8_192 { last = try #require(try await stream.event()) }
+                #expect(last.type == "part.received" && last.data["type"]?.text == "part.received")
+                #expect(last.data.keys == snapshot.data.keys)
+                #expect(try await api.request("DELETE", "/v1/uploads/\(id)").status == 202)
+                var end = try #require(try await stream.event())
+                while end.type == "part.received" { end = try #require(try await stream.event()) }
+                #expect(end.type == "upload.cancelled" && end.data["state"]?.text == "cancelled")
+                #expect(try await stream.event()?.type == nil)
+            }
+            try await watch(api.port, "/v1/uploads/\(id)/events") { stream in
+                let last = try #require(try await stream.event())
+                #expect(last.data["state"]?.text == "cancelled")
+                #expect(try await stream.event()?.type == nil)
+            }
+        }
+    }
+
+    @Test func onesOwnUploadsAreShownAndNobodyElses() async throws {
+        try await APIFixture().serve { api in
+            let own = try await api.create("own")
+            let others = try await api.create("others", token: APIFixture.bob)
+            try await watch(api.port, "/v1/events") { alice in
+                #expect(try await alice.event()?.data["upload"]?.text == own)
+                try await watch(api.port, "/v1/events", token: APIFixture.operations) { olga in
+                    var seen: Set<String?> = []
+                    for _ in 1...2 { seen.insert(try await olga.event()?.data["upload"]?.text) }
+                    #expect(seen == [own, others])
+                    let secret = try await api.create("secret", token: APIFixture.bob)
+                    let next = try await api.create("next")
+                    #expect(try await olga.event()?.data["upload"]?.text == secret)
+                    #expect(try await olga.event()?.data["upload"]?.text == next)
+                    #expect(try await alice.event()?.data["upload"]?.text == next)
+                }
+            }
+        }
+    }
+
+    @Test func aHeartbeatShowsWhatEventsLost() async throws {
+        let fixture = try await APIFixture(losesEvents: true)
+        try await fixture.serve { api in
+            let id = try await api.create(size: 8_192)
+            try await watch(api.port, "/v1/uploads/\(id)/events") { stream in
+                #expect(try await stream.event()?.type == "snapshot")
+                #expect(try await api.part(id, 1, sample(4_096)).status == 201)
+                fixture.hub.beat()
+                #expect(try await stream.block() == ": keep-alive")
+                let snapshot = try #require(try await stream.event())
+                #expect(snapshot.type == "snapshot" && snapshot.data["receivedBytes"]?.number == 4_096)
+                // Nothing changed: a sign of life only.
+                fixture.hub.beat()
+                #expect(try await stream.block() == ": keep-alive")
+                #expect(try await api.request("DELETE", "/v1/uploads/\(id)").status == 202)
+                fixture.hub.beat()
+                let last = try #require(try await stream.event())
+                #expect(last.data["state"]?.text == "cancelled")
+                #expect(try await stream.event()?.type == nil)
+            }
+        }
+    }
+
+    @Test func aRightThatIsTakenAwayEndsTheStream() async throws {
+        let fixture = try await APIFixture()
+        try await fixture.serve { api in
+            try await watch(api.port, "/v1/events") { stream in
+                #expect(try await stream.block() == ": keep-alive")
+                try await eventually("the stream is open") { fixture.hub.count == 1 }
+                try APIFixture.write("# nobody\n", to: fixture.tokensFile)
+                fixture.hub.beat()
+                let end = try #require(try await stream.event())
+                #expect(end.type == "end" && end.data["reason"]?.text == "unauthorized")
+                #expect(try await stream.event()?.type == nil)
+            }
+        }
+    }
+
+    @Test func aClientThatGoesIsForgotten() async throws {
+        let fixture = try await APIFixture()
+        try await fixture.serve { api in
+            for how in ["close", "reset"] {
+                try await watch(api.port, "/v1/events") { stream in
+                    try await eventually("the stream is open") { fixture.hub.count == 1 }
+                    if how == "close" { try await stream.close() } else { try await stream.reset() }
+                }
+                try await eventually("the stream is forgotten after \(how)") { fixture.hub.count == 0 }
+            }
+        }
+    }
+
+    @Test func openStreamsEndWithTheServer() async throws {
+        let fixture = try await APIFixture()
+        let (ports, port) = AsyncStream.makeStream(of: Int.self)
+        let (opens, opened) = AsyncStream.makeStream(of: Void.self)
+        async let ending = { () -> (String?, Bool)? in
+            for await port in ports {
+                return try await watch(port, "/v1/events") { stream in
+                    #expect(try await stream.block() == ": keep-alive")
+                    opened.yield()
+                    let end = try await stream.event()
+                    return (end?.data["reason"]?.text, try await stream.event()?.type == nil)
+                }
+            }
+            return nil
+        }()
+        try await fixture.serve { api in
+            port.yield(api.port)
+            for await _ in opens { break }
+        }
+        let (reason, isOver) = try #require(try await ending)
+        #expect(reason == "shutdown" && isOver)
+    }
+
+    @Test func manyIdleStreamsAreServed() async throws {
+        let fixture = try await APIFixture()
+        try await fixture.serve { api in
+            let id = try await api.create(size: 8_192)
+            let (opens, opened) = AsyncStream.makeStream(of: Void.self)
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for _ in 1...200 {
+                    group.addTask {
+                        try await watch(api.port, "/v1/uploads/\(id)/events") { stream in
+                            #expect(try await stream.event()?.type == "snapshot")
+                            opened.yield()
+                            while let event = try await stream.event() {
+                                if event.data["state"]?.text == "cancelled" { return }
+                            }
+                            Issue.record("the stream ended early")
+                        }
+                    }
+                }
+                var count = 0
+                for await _ in opens {
+                    count += 1
+                    if count == 200 { break }
+                }
+                #expect(fixture.hub.count == 200)
+                #expect(try await api.request("DELETE", "/v1/uploads/\(id)").status == 202)
+                try await group.waitForAll()
+            }
+        }
+    }
+}
+
+struct EventHubTests {
+    private func event(_ owner: String = "alice", path: String = "a", bytes: Int64 = 0) throws -> Event {
+        let record = UploadRecord(
+            id: UploadID(high: 1, low: 2),
+            owner: try #require(Owner(owner)),
+            target: try #require(TargetID("web-1")),
+            path: try TargetPath(path),
+            size: 10,
+            partSize: 4_096,
+            createdAt: Timestamp(microseconds: 1),
+            expiresAt: Timestamp(microseconds: 2)
+        )
+        var upload = Upload(record: record)
+        upload.received.bytes = bytes
+        return Event(.partReceived, upload, at: Timestamp(microseconds: 3))
+    }
+
+    private let surroundings = Surroundings(
+        now: { Timestamp(microseconds: 0) },
+        sleep: { try await Task.sleep(for: $0) },
+        random: { 4 }
+    )
+
+    @Test func aSlowReaderIsDroppedAndOthersAreNot() async throws {
+        let hub = EventHub(surroundings: surroundings)
+        let owner = try #require(Owner("alice"))
+        let slow = hub.subscribe(.owner(owner))
+        let quick = hub.subscribe(.everything)
+        var items = quick.items.makeAsyncIterator()
+        for number in 0...EventHub.bound {
+            hub.deliver(try event(bytes: Int64(number)))
+            _ = await items.next()
+        }
+        #expect(slow.reason == .slowReader && quick.reason == nil && hub.count == 1)
+        var received = 0
+        for await _ in slow.items { received += 1 }
+        #expect(received == EventHub.bound)
+    }
+
+    @Test func subscriptionsEndWithTheirHolder() throws {
+        let hub = EventHub(surroundings: surroundings)
+        do {
+            let held = hub.subscribe(.everything)
+            #expect(hub.count == 1)
+            withExtendedLifetime(held) {}
+        }
+        #expect(hub.count == 0)
+    }
+
+    @Test func onlyTheOwnersStreamsGetAnEvent() async throws {
+        let hub = EventHub(surroundings: surroundings)
+        let bob = hub.subscribe(.owner(try #require(Owner("bob"))))
+        let other = hub.subscribe(.upload(UploadID(high: 9, low: 9)))
+        let one = hub.subscribe(.upload(UploadID(high: 1, low: 2)))
+        hub.deliver(try event())
+        hub.close()
+        var counts: [Int] = []
+        for subscription in [bob, other, one] {
+            var count = 0
+            for await _ in subscription.items { count += 1 }
+            counts.append(count)
+        }
+        #expect(counts == [0, 0, 1])
+        #expect(hub.subscribe(.everything).reason == .shutdown)
+    }
+
+    @Test func nothingBreaksOutOfADataLine() throws {
+        var event = try event()
+        event.failure = Failure(.targetFailed, "a\r\nevent: upload.done\ndata: {}\r\n\r\n\u{2028}\u{0}")
+        let frame = try #require(EventFrame.make(type: "job.retrying", id: "1", document: EventDocument(event)))
+        let text = String(buffer: frame)
+        let lines = text.split(omittingEmptySubsequences: false) { $0.isNewline && $0 != "\u{2028}" }
+        #expect(lines.count == 5 && lines[3].isEmpty && lines[4].isEmpty)
+        #expect(lines[0] == "event: job.retrying" && lines[1] == "id: 1")
+        let data = try JSONValue.parse(lines[2].dropFirst(6).utf8)
+        #expect(data["error"]?["detail"]?.text == event.failure?.detail)
+    }
+}
