@@ -64,10 +64,8 @@ private func options(_ configuration: FerryConfiguration) throws(StagingError) -
 }
 
 private func redisFinding(_ backend: Backend) async -> Finding {
-    do {
-        try await backend.redis.ping()
-        let version = try await backend.redis.info("server")["redis_version"]
-        return Finding(subject: "redis", ok: true, detail: "Redis \(version ?? "of an unknown version")")
+    do throws(StoreError) {
+        return Finding(subject: "redis", ok: true, detail: "Redis \(try await backend.indexVersion())")
     } catch {
         return Finding(subject: "redis", ok: false, detail: "\(error)")
     }

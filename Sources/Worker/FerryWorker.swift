@@ -25,7 +25,7 @@ struct FerryWorker: AsyncParsableCommand {
                 throw ValidationError("no configuration: give --config FILE or set FERRY_CONFIG")
             }
             let configuration = try FerryConfiguration.load(path: path, environment: environment)
-            Logs.bootstrap(environment: environment)
+            try Logs.bootstrap(environment: environment)
             let process = ProcessInfo.processInfo
             let name = name ?? "\(process.hostName)-\(process.processIdentifier)"
             try await runWorker(configuration, name: name)

@@ -30,15 +30,23 @@ struct Presence: ServiceLifecycle.Service {
     }
 
     private func announce() async {
+        var pause = Self.interval
         repeat {
             var worker = worker
             worker.jobs = load()
             worker.seenAt = surroundings.now()
-            try? await store.announce(worker, lifetime: Self.lifetime)
-        } while (try? await surroundings.sleep(Self.interval)) != nil
+            do {
+                try await store.announce(worker, lifetime: Self.lifetime)
+                pause = Self.interval
+            } catch {
+                // At a start the index may not be there yet.
+                pause = .milliseconds(200)
+            }
+        } while (try? await surroundings.sleep(pause)) != nil
     }
 
     private func inspect(_ target: TargetID, _ session: any TargetSession) async {
+        var pause = Self.inspectionInterval
         repeat {
             var presence = TargetPresence(
                 target: target,
@@ -54,7 +62,12 @@ struct Presence: ServiceLifecycle.Service {
                 presence.error = error.detail
                 logger.warning("Target not usable", metadata: ["target": "\(target)", "error": "\(error)"])
             }
-            try? await store.announce(presence, lifetime: Self.inspectionLifetime)
-        } while (try? await surroundings.sleep(Self.inspectionInterval)) != nil
+            do {
+                try await store.announce(presence, lifetime: Self.inspectionLifetime)
+                pause = Self.inspectionInterval
+            } catch {
+                pause = .seconds(1)
+            }
+        } while (try? await surroundings.sleep(pause)) != nil
     }
 }

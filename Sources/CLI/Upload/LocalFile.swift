@@ -94,7 +94,10 @@ final class LocalFile: Sendable {
 
             mutating func next() async throws -> ByteBuffer? {
                 guard position < end else { return nil }
-                let buffer = try await file.read(at: position, count: Int(min(Int64(LocalFile.piece), end - position)))
+                let buffer = try await file.read(
+                    at: position,
+                    count: Int(Swift.min(Int64(LocalFile.piece), end - position))
+                )
                 position += Int64(buffer.readableBytes)
                 return buffer
             }

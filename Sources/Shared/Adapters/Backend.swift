@@ -56,9 +56,8 @@ public final class Backend: Sendable {
     public let relay: OutboxRelay
     /// Events out, coalesced.
     public let events: ProgressEvents
-    /// The client of the index, for questions about the server itself.
-    public let redis: RedisClient
 
+    private let redis: RedisClient
     private let attachment: IndexAttachment
     private let keeper: IndexKeeper
     private let logger: Logger
@@ -94,6 +93,13 @@ public final class Backend: Sendable {
             surroundings: .system,
             holder: options.name
         )
+    }
+
+    /// The version of the server that holds the index, as it tells it.
+    public func indexVersion() async throws(StoreError) -> String {
+        do { return try await redis.info("server")["redis_version"] ?? "of an unknown version" } catch {
+            throw StoreError(error)
+        }
     }
 
     /// Keeps the connections, relays jobs and events, and keeps the index in agreement with staging, until cancelled.

@@ -13,21 +13,14 @@ public actor DigestHelper {
     /// of coreutils 9.1 does not.
     ///
     /// One line without single quotes, so that any login shell hands it to `sh` as it is.
-    static let program =
-        "exec sh -c '"
-        + [
-            "if command -v openssl >/dev/null 2>&1; then d() { openssl dgst -sha256 -r; }",
-            "elif command -v sha256sum >/dev/null 2>&1; then d() { sha256sum; }",
-            "else echo none; exit 0",
-            "fi",
-            "echo ready",
-            "while read -r o n && IFS= read -r p; do if [ -f \"$p\" ] && [ ! -h \"$p\" ]",
-            "then r=$(tail -c \"+$((o + 1))\" \"$p\" 2>/dev/null | head -c \"$n\" | d 2>/dev/null)",
-            "echo \"is ${r%% *}\"",
-            "else echo absent",
-            "fi",
-            "done",
-        ].joined(separator: "; ") + "'"
+    static let program = """
+        exec sh -c 'if command -v openssl >/dev/null 2>&1; then d() { openssl dgst -sha256 -r; }; \
+        elif command -v sha256sum >/dev/null 2>&1; then d() { sha256sum; }; \
+        else echo none; exit 0; fi; echo ready; \
+        while read -r o n && IFS= read -r p; do if [ -f "$p" ] && [ ! -h "$p" ]; then \
+        r=$(tail -c "+$((o + 1))" "$p" 2>/dev/null | head -c "$n" | d 2>/dev/null); echo "is ${r%% *}"; \
+        else echo absent; fi; done'
+        """
 
     private enum Condition {
         case unknown

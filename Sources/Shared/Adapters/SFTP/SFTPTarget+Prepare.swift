@@ -6,73 +6,75 @@ internal import SFTP
 extension SFTPTarget {
     /// Makes an empty part file where nothing but it can be meant.
     public func prepare(_ file: PartFile, size: Int64?) async throws(TargetError) {
-        let part = absolute(file)
-        let final = absolute(file.path)
-        let directory = directory(of: file.path)
-        let components = file.path.directory
-        try await withSession { session in
-            try await self.ensure(components, at: directory, on: session)
-            // One round trip for what does not depend on each other.
-            async let found = Self.lstat(final, on: session)
-            async let space = self.space(at: directory, on: session)
-            if let found = try await found {
-                let facts = FileFacts(found)
-                guard facts.kind == .file else {
-                    throw TargetError(.pathRefused, "\(file.path) is there and is not a file but a \(facts.kind)")
-                }
-            }
-            if let size, let space = try await space, space < UInt64(size) {
-                throw TargetError(.diskFull, "\(size) bytes are needed, \(space) are left")
-            }
-            do {
-                let handle = try await session.open(part, [.write, .create, .exclusive], permissions: 0o600)
-                try await handle.close()
-            } catch SFTPError.status(.failure, let message, let operation, let path) {
-                let error = SFTPError.status(code: .failure, message: message, operation: operation, path: path)
-                throw await self.explain(error, on: session, needed: 4_096)
-            }
-        }
+        try await withSession { session in try await self.prepare(file, size: size, on: session) }
     }
 
-    private func space(at directory: String, on session: SFTPSession) async throws -> UInt64? {
-        guard session.capabilities.supports(SFTPExtension.statvfs) else { return nil }
-        return try await session.statvfs(directory).availableBytes
+    private func prepare(_ file: PartFile, size: Int64?, on session: SFTPSession) async throws {
+        let directory = directory(of: file.path)
+        try await ensure(file.path.directory, at: directory, on: session)
+        if let found = try await Self.lstat(absolute(file.path), on: session) {
+            let facts = FileFacts(found)
+            guard facts.kind == .file else {
+                throw TargetError(.pathRefused, "\(file.path) is there and is not a file but a \(facts.kind)")
+            }
+        }
+        if let size, session.capabilities.supports(SFTPExtension.statvfs) {
+            let space = try await session.statvfs(directory).availableBytes
+            guard space >= UInt64(max(size, 0)) else {
+                throw TargetError(.diskFull, "\(size) bytes are needed, \(space) are left")
+            }
+        }
+        do throws(SFTPError) {
+            let handle = try await session.open(
+                absolute(file),
+                [.write, .create, .exclusive],
+                permissions: 0o600
+            )
+            try await handle.close()
+        } catch {
+            guard case .status(.failure, _, _, _) = error else { throw error }
+            throw await explain(error, on: session, needed: 4_096)
+        }
     }
 
     /// Makes sure that a directory is there, below the root, and that no symbolic link on the way leads out.
     private func ensure(_ components: [String], at directory: String, on session: SFTPSession) async throws {
-        async let realRoot = session.realpath(options.root)
-        async let realDirectory = session.realpath(directory)
-        async let attributes = Self.stat(directory, on: session)
-        let root = try await realRoot
-        if let found = try await attributes {
-            guard found.isDirectory else { throw TargetError(.pathRefused, "\(directory) is not a directory") }
-            try check(try await realDirectory, below: root)
+        let root = try await session.realpath(options.root)
+        if let attributes = try await Self.stat(directory, on: session) {
+            guard attributes.isDirectory else { throw TargetError(.pathRefused, "\(directory) is not a directory") }
+            try check(try await session.realpath(directory), below: root)
             return
         }
-        _ = try? await realDirectory
-        guard !components.isEmpty else { throw TargetError(.notFound, "the root \(options.root) is missing") }
-        // Step by step, so that nothing is made behind a link that leads out.
-        var path = options.root
-        guard let found = try await Self.stat(path, on: session), found.isDirectory else {
+        guard try await Self.stat(options.root, on: session)?.isDirectory == true else {
             throw TargetError(.notFound, "the root \(options.root) is missing")
         }
+        try await makeDirectories(components, below: root, on: session)
+    }
+
+    /// Step by step, so that nothing is made behind a link that leads out.
+    private func makeDirectories(_ components: [String], below root: String, on session: SFTPSession) async throws {
+        var path = options.root
         for component in components {
             path += path.hasSuffix("/") ? component : "/\(component)"
             if let found = try await Self.lstat(path, on: session) {
                 if found.isSymbolicLink { try check(try await session.realpath(path), below: root) }
-                continue
-            }
-            do {
-                try await session.mkdir(path, permissions: 0o755)
-            } catch SFTPError.status(.failure, _, _, _) {
-                // Somebody else may have made it meanwhile.
-                guard let found = try await Self.stat(path, on: session), found.isDirectory else {
-                    throw TargetError(.pathRefused, "\(path) cannot be made, and is not a directory")
-                }
+            } else {
+                try await makeDirectory(path, on: session)
             }
         }
         try check(try await session.realpath(path), below: root)
+    }
+
+    private func makeDirectory(_ path: String, on session: SFTPSession) async throws {
+        do throws(SFTPError) {
+            try await session.mkdir(path, permissions: 0o755)
+        } catch {
+            // Somebody else may have made it meanwhile.
+            if case .status(.failure, _, _, _) = error, try await Self.stat(path, on: session)?.isDirectory == true {
+                return
+            }
+            throw error
+        }
     }
 
     private static func stat(_ path: String, on session: SFTPSession) async throws(SFTPError) -> FileAttributes? {

@@ -1,6 +1,6 @@
 // From a target's settings to a target that can be used.
 
-public import Core
+internal import Core
 public import Logging
 public import SFTP
 

@@ -85,15 +85,20 @@ public struct UploadIntake: Sendable {
             })
         else { return nil }
         relay.dispatch(entries)
+        try await requeueShips(of: upload)
+        return upload
+    }
+
+    /// Records the ship jobs of what is received and not on the target, where an upload goes on after a stop.
+    func requeueShips(of upload: Upload) async throws(IntakeError) {
         var offset: Int64? = upload.state.isShippable ? 0 : nil
         while let from = offset {
             let page = try await asking { () throws(StoreError) in
-                try await store.requeueShips(of: id, from: from, limit: OutboxRelay.batch)
+                try await store.requeueShips(of: upload.id, from: from, limit: OutboxRelay.batch)
             }
             relay.dispatch(page.entries)
             offset = page.next
         }
-        return upload
     }
 
     /// Publishes what a change recorded.
