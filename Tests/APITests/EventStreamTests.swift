@@ -123,6 +123,28 @@ struct EventStreamTests {
         }
     }
 
+    @Test func aReaderThatStopsReadingIsCutOff() async throws {
+        let fixture = try await APIFixture()
+        try await fixture.serve(ServerLimits(idleTimeout: .milliseconds(300))) { api in
+            let id = try #require(UploadID(try await api.create()))
+            var upload = try #require(try await fixture.store.upload(id))
+            // More than any socket buffer takes, in fewer events than a stream may have waiting.
+            upload.failure = Failure(.targetFailed, String(repeating: "x", count: 512 << 10))
+            let event = Event(.jobRetrying, upload, at: upload.updatedAt)
+            try await RawConnection.with(port: api.port, receiveBuffer: 8_192) { stream in
+                let head = "GET /v1/events HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer alice-token\r\n\r\n"
+                try await stream.send(head)
+                try await eventually("the stream is open") { fixture.hub.count == 1 }
+                for _ in 1..<EventHub.bound { fixture.hub.deliver(event) }
+                try await eventually("the connection is cut") { fixture.hub.count == 0 }
+                #expect(try await stream.head().status == 200)
+                await #expect(throws: (any Error).self) {
+                    while try await stream.event() != nil {}
+                }
+            }
+        }
+    }
+
     @Test func openStreamsEndWithTheServer() async throws {
         let fixture = try await APIFixture()
         let (ports, port) = AsyncStream.makeStream(of: Int.self)

@@ -18,6 +18,8 @@ struct RequestMiddleware: RouterMiddleware {
         let start = ContinuousClock.now
         var scope = context
         scope.requestID = RequestIdentifier.accept(request.headers)
+        // One identifier is enough: Hummingbird's own is known to nobody outside.
+        scope.logger[metadataKey: "hb.request.id"] = nil
         scope.logger[metadataKey: "request"] = "\(scope.requestID)"
         var response = try await next(request, scope)
         response.headers[.requestID] = scope.requestID

@@ -103,7 +103,7 @@ struct ConnectionStateMachine {
         }
     }
 
-    /// The body cannot be read to its end: it came too slowly, or is malformed. What is answered now is the last answer.
+    /// The body cannot be read to its end: it came too slowly, or is malformed. The next answer is the last.
     mutating func bodyFailed() { remaining = nil }
 
     /// The client will send nothing more.
