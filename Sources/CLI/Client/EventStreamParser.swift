@@ -23,15 +23,16 @@ struct EventStreamParser {
                 continue
             }
             if line.last == UInt8(ascii: "\r") { line.removeLast() }
-            let text = String(decoding: line, as: UTF8.self)
-            line.removeAll(keepingCapacity: true)
-            if text.isEmpty {
+            if line.isEmpty {
                 if !data.isEmpty { events.append(data.joined(separator: "\n")) }
                 data.removeAll()
-            } else if text.hasPrefix("data:") {
-                let value = text.dropFirst(5)
-                data.append(String(value.first == " " ? value.dropFirst() : value))
+            } else if line.starts(with: "data:".utf8) {
+                // Compared as bytes: in text, a combining mark makes one character of the space and itself.
+                let value = line.dropFirst(5)
+                let content = value.first == UInt8(ascii: " ") ? value.dropFirst() : value
+                data.append(String(decoding: content, as: UTF8.self))
             }
+            line.removeAll(keepingCapacity: true)
         }
         return events
     }
