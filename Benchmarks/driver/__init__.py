@@ -1,0 +1,1 @@
+"""The parts of Benchmarks/run: one module a row, and what they share."""
