@@ -102,6 +102,11 @@ final class LibSSH2Transport: SSHTransport {
         if count > 0 { return .bytes(count) }
         if !session.socket.flush(), session.socket.failure != nil { throw session.disconnected("read") }
         if libssh2_channel_eof(channel) != 0 {
+            if keepsErrorText {
+                // A command's status, and perhaps the rest of its error stream, come after the end of its output.
+                if libssh2_channel_wait_closed(channel) == LIBSSH2_ERROR_EAGAIN { return .wouldBlock }
+                readErrorText(channel)
+            }
             return .end("the server ended the channel\(endDetails(channel))")
         }
         if count == 0 || count == Int(LIBSSH2_ERROR_EAGAIN) { return .wouldBlock }
