@@ -135,11 +135,11 @@ let package = Package(
         tests("CoreTests", ["Core", "CoreTesting"]),
         tests("RedisTests", ["Redis", "Harness", .nioCore, .nioPosix, .logging]),
         tests("AMQPTests", ["AMQP", "Harness", .logging]),
-        tests("SFTPTests", ["SFTP", "Harness", "COpenSSL", .nioCore, .logging]),
+        tests("SFTPTests", ["SFTP", "CLibSSH2", "Harness", "COpenSSL", .nioCore, .logging]),
         tests("ServiceTests", ["Service", .logging, .coreMetrics, .lifecycle]),
         tests(
             "AdaptersTests",
-            ["Adapters", "AMQP", "Core", "CoreTesting", "Harness", "Redis", .nioCore, .nioPosix, .logging]
+            ["Adapters", "AMQP", "Core", "CoreTesting", "Harness", "Redis", "SFTP", .nioCore, .nioPosix, .logging]
         ),
         tests(
             "APITests",

@@ -41,10 +41,11 @@ public final class InMemoryUploadStore: UploadStore {
 
     private func ask<Value>(
         _ operation: Operation,
+        grows: Bool = false,
         _ body: (inout InMemoryIndex, Timestamp) -> Value
     ) async throws(StoreError) -> Value {
         try await faults.perform(operation) { () throws(StoreError) in
-            try server.perform(as: nil) { index, now, _ in body(&index, now) }
+            try server.perform(as: nil, grows: grows) { index, now, _ in body(&index, now) }
         }
     }
 
@@ -140,7 +141,8 @@ public final class InMemoryUploadStore: UploadStore {
         from offset: Int64,
         limit: Int
     ) async throws(StoreError) -> (entries: [OutboxEntry], next: Int64?) {
-        try await change(.requeueShips, grows: true) { $0.requeueShips(of: id, from: offset, limit: limit, $1) }
+        // A rebuild needs it, so it does not ask which index this is.
+        try await ask(.requeueShips, grows: true) { $0.requeueShips(of: id, from: offset, limit: limit, $1) }
     }
 
     /// Records that a part is on the target in a generation; the last one after `complete` records the merge job.

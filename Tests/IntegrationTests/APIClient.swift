@@ -48,7 +48,7 @@ struct APIClient: Sendable {
         if let bytes { request.body = .bytes(bytes) }
         let response = try await HTTPClient.shared.execute(request, timeout: .seconds(60))
         let body = try await response.body.collect(upTo: 1 << 24)
-        return Answer(status: Int(response.status.code), body: Data(buffer: body), headers: response.headers)
+        return Answer(status: Int(response.status.code), body: Data(body.readableBytesView), headers: response.headers)
     }
 
     /// Creates an upload and answers its identifier.

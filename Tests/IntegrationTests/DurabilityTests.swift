@@ -32,7 +32,8 @@ struct DurabilityTests {
             _ = await strace.stop()
             let lines = try String(contentsOfFile: directory.path("trace"), encoding: .utf8).split(separator: "\n")
             func first(_ what: String, after start: Int = 0, _ match: (Substring) -> Bool) throws -> Int {
-                try #require(lines[start...].firstIndex(where: match), "\(what) is missing")
+                let index = lines[start...].firstIndex(where: match)
+                return try #require(index, "\(what) is missing")
             }
             let isFlush = { (line: Substring) in line.contains("fsync(") || line.contains("fdatasync(") }
             let parts = "/\(id)/parts"

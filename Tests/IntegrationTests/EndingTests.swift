@@ -3,6 +3,7 @@
 import Foundation
 import Harness
 import NIOCore
+import NIOHTTP1
 import Synchronization
 import Testing
 
@@ -112,7 +113,10 @@ struct EndingTests {
             let directory = try TemporaryDirectory("events")
             let consumer = try ChildProcess(
                 "/usr/bin/amqp-consume",
-                ["--url", stack["FERRY_AMQP_URL"], "--exchange", "ferry.events", "--exclusive", "-A", "cat"],
+                [
+                    "--url", stack["FERRY_AMQP_URL"], "--exchange", "ferry.events", "--routing-key", "any",
+                    "--exclusive", "-A", "cat",
+                ],
                 output: directory.path("out"),
                 errors: directory.path("err")
             )

@@ -3,6 +3,7 @@
 import Foundation
 import Harness
 import NIOCore
+import NIOHTTP1
 import Testing
 
 @Suite("The main job", .serialized)

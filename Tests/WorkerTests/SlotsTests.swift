@@ -3,26 +3,40 @@ import Testing
 
 @testable import Worker
 
+/// How many are in, and how many were at most.
+private final class Count: Sendable {
+    private let state = Mutex((now: 0, most: 0))
+
+    var most: Int { state.withLock { $0.most } }
+
+    func enter() {
+        state.withLock { state in
+            state.now += 1
+            state.most = max(state.most, state.now)
+        }
+    }
+
+    func leave() { state.withLock { $0.now -= 1 } }
+}
+
 @Suite("Slots")
 struct SlotsTests {
     @Test("Never more run at once than there are slots")
     func bound() async {
         let slots = Slots(3)
-        let running = Atomic<Int>(0)
-        let most = Atomic<Int>(0)
+        let count = Count()
         await withDiscardingTaskGroup { group in
             for _ in 0..<200 {
                 group.addTask {
                     #expect(await slots.take(within: .seconds(30)))
-                    let now = running.add(1, ordering: .sequentiallyConsistent).newValue
-                    most.max(now, ordering: .sequentiallyConsistent)
+                    count.enter()
                     await Task.yield()
-                    running.subtract(1, ordering: .sequentiallyConsistent)
+                    count.leave()
                     slots.give()
                 }
             }
         }
-        #expect((1...3).contains(most.load(ordering: .sequentiallyConsistent)))
+        #expect((1...3).contains(count.most))
     }
 
     @Test("Whoever waits in vain is told so in time, and takes no slot")

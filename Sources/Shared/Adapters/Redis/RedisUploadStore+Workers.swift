@@ -34,7 +34,7 @@ extension RedisUploadStore {
         limit: Int
     ) async throws(StoreError) -> (entries: [OutboxEntry], next: Int64?) {
         let arguments = [RedisArgument(offset), RedisArgument(min(max(limit, 1), Self.page))]
-        let reply = try await change(UploadScripts.requeue, [keys.upload(id)], arguments)
+        let reply = try await run(UploadScripts.requeue, [keys.upload(id)], arguments)
         guard let values = reply.array, values.count == 3, let target = values[0].string, let next = values[2].string
         else { throw .unreadable("the ship jobs of upload \(id)") }
         let entries = try TargetID(target).map { target throws(StoreError) in try values[1].entries(target: target) }

@@ -14,7 +14,6 @@ enum UploadScripts {
     static let replay = guarded("replay", PackageResources.replay_lua)
     static let generation = guarded("generation", PackageResources.generation_lua)
     static let start = guarded("start", PackageResources.start_lua)
-    static let requeue = guarded("requeue", PackageResources.requeue_lua)
     static let shipped = guarded("shipped", PackageResources.shipped_lua)
     static let strike = guarded("strike", PackageResources.strike_lua)
     static let claim = guarded("claim", PackageResources.claim_lua)
@@ -40,6 +39,7 @@ enum UploadScripts {
     static let roll = open("roll", PackageResources.roll_lua)
     static let restoreBegin = open("restore_begin", PackageResources.restore_begin_lua)
     static let restoreParts = open("restore_parts", PackageResources.restore_parts_lua)
+    static let requeue = open("requeue", PackageResources.requeue_lua)
     static let restoreFinish = open("restore_finish", PackageResources.restore_finish_lua)
 
     // Short locks, which know nothing of uploads.

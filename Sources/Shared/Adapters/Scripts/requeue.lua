@@ -1,22 +1,22 @@
 #!lua
 -- requeue: records ship jobs of parts that are received and not shipped; looks at no more than 500 offsets.
 -- KEYS    1 epoch, 2 upload
--- ARGV    1 epoch, 2 first offset, 3 most jobs
+-- ARGV    1 first offset, 2 most jobs
 -- RETURNS {target, entries, next offset or empty at the end}
 
 local bound = 500
-local limit = tonumber(ARGV[3])
+local limit = tonumber(ARGV[2])
 local upload = named()
 if not upload or not shippable[upload.fields.state] then return { '', {}, '' } end
 
 local offsets, rest = {}, ''
 if upload.fields.protocol == 'append' then
-  offsets = redis.call('ZRANGEBYSCORE', upload.key .. ':offsets', ARGV[2], '+inf', 'LIMIT', 0, bound + 1)
+  offsets = redis.call('ZRANGEBYSCORE', upload.key .. ':offsets', ARGV[1], '+inf', 'LIMIT', 0, bound + 1)
   if #offsets > bound then rest = table.remove(offsets) end
 else
   -- Part n of the native protocol begins at (n - 1) * partSize.
   local step, last = number(upload, 'partSize'), number(upload, 'receivedEnd')
-  local offset = math.ceil(tonumber(ARGV[2]) / step) * step
+  local offset = math.ceil(tonumber(ARGV[1]) / step) * step
   while offset < last and #offsets < bound do
     offsets[#offsets + 1] = digits(offset)
     offset = offset + step
