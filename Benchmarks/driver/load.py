@@ -1,4 +1,4 @@
-"""Clients that upload parts as fast as they are taken, over the public HTTP interface and nothing else."""
+"""Clients that upload parts in bursts, over the public HTTP interface and nothing else."""
 from __future__ import annotations
 
 import http.client
@@ -7,6 +7,7 @@ import os
 import threading
 import time
 import urllib.parse
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from .processes import BenchError
@@ -14,6 +15,10 @@ from .processes import BenchError
 # Uploads that one client has on the way at once: one being sent, one being shipped. This bounds what is staged.
 OUTSTANDING = 2
 PATIENCE = 180.0
+# A part comes in bursts, each as fast as it is taken, over at least this many seconds: so that all clients are in the
+# middle of a part nearly always, and shipping keeps up with them.
+PART_SECONDS = 2.0
+BURSTS = 10
 
 
 @dataclass
@@ -165,7 +170,7 @@ class _Client:
         while True:
             try:
                 connection = self._connect()
-                connection.request(method, path, body, headers)
+                connection.request(method, path, self._bursts(body) if method == "PUT" else body, headers)
                 response = connection.getresponse()
                 text = response.read()
             except (OSError, http.client.HTTPException) as error:
@@ -190,6 +195,14 @@ class _Client:
             self._stop.wait(min(5.0, float(wait)) if wait.isdigit() else 0.1)
             if self._stop.is_set():
                 raise BenchError(f"{method} {path}: stopped while the server asked to wait ({response.status})")
+
+    def _bursts(self, body: bytes | None) -> Iterator[memoryview]:
+        view = memoryview(body or b"")
+        length = max(1, -(-len(view) // BURSTS))
+        began = time.monotonic()
+        for number, start in enumerate(range(0, len(view), length)):
+            time.sleep(max(0.0, began + number * PART_SECONDS / BURSTS - time.monotonic()))
+            yield view[start : start + length]
 
     def _connect(self) -> http.client.HTTPConnection:
         if self._connection is None:

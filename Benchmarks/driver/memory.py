@@ -46,6 +46,10 @@ def measure(place: Place) -> list[Line]:
             " too little to say anything about memory"
         )
     average = statistics.mean(in_flight)
+    if average < sizes.clients / 2 and not sizes.is_smoke:
+        raise BenchError(
+            f"only {average:.1f} of {sizes.clients} clients were sending on average: shipping does not keep up"
+        )
     print(
         f"bench:   {received / MEBIBYTE:.0f} MiB received, {done} uploads done,"
         f" {average:.1f} parts in flight on average, {load.tally.asked_to_wait} requests repeated",
@@ -53,7 +57,7 @@ def measure(place: Place) -> list[Line]:
     )
     load_note = (
         f"VmRSS every {INTERVAL} s during {sizes.load_seconds:.0f} s, while {sizes.clients} clients upload parts of"
-        f" {sizes.part_bytes // MEBIBYTE} MiB ({average:.0f} parts in flight on average,"
+        f" {sizes.part_bytes // MEBIBYTE} MiB in bursts ({average:.0f} parts in flight on average,"
         f" {received / sizes.load_seconds / 1e6:.0f} MB/s received) and one worker ships and commits them; staging and"
         " target on tmpfs. Ratio: median of the last third over that of the middle third. Processor time: this program"
         " alone, for each GiB received."

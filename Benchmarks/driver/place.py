@@ -42,7 +42,7 @@ class Sizes:
     @classmethod
     def smoke(cls) -> Self:
         """Enough to see that it works."""
-        return cls(True, 8 * MEBIBYTE, 1, 3, MEBIBYTE, 2, 5)
+        return cls(True, 8 * MEBIBYTE, 1, 3, MEBIBYTE, 1, 8)
 
 
 @dataclass(frozen=True)
