@@ -51,6 +51,14 @@ public final class InMemoryTarget: TargetSession {
         var renames: [TargetPath] = []
         var room = Int64.max
 
+        /// Directories are not kept: there is one wherever something lies below.
+        func isDirectory(_ path: TargetPath) -> Bool {
+            files.keys.contains { $0.isBelow(path.components) }
+                || parts.keys.contains { $0.path.isBelow(path.components) }
+        }
+
+        func isBelowFile(_ path: TargetPath) -> Bool { files.keys.contains { path.isBelow($0.components) } }
+
         var used: Int64 {
             (files.values.map(\.bytes.count) + parts.values.map(\.bytes.count)).reduce(0) { $0 + Int64($1) }
         }
@@ -66,7 +74,7 @@ public final class InMemoryTarget: TargetSession {
 
     /// - Parameters:
     ///   - faults: shared with the test that plants them.
-    ///   - verification: what `ship` claims to have proven.
+    ///   - verification: what `ship` proves; `size` looks at nothing.
     ///   - isAtomic: what `rename` claims.
     ///   - piece: how many bytes `ship` reads and writes at once; others may go first in between.
     ///   - digest: real SHA-256 by default.
@@ -111,7 +119,12 @@ public final class InMemoryTarget: TargetSession {
 
     /// What lies at a path.
     public func facts(of path: TargetPath) async throws(TargetError) -> FileFacts? {
-        try await faults.perform(.facts) { state.withLock { Self.facts($0.files[path]) } }
+        try await faults.perform(.facts) {
+            state.withLock { state in
+                if let file = state.files[path] { return Self.facts(file) }
+                return state.isDirectory(path) ? FileFacts(kind: .directory, size: 0, modified: 0) : nil
+            }
+        }
     }
 
     /// What lies at a part file's name.
@@ -127,6 +140,9 @@ public final class InMemoryTarget: TargetSession {
     public func prepare(_ file: PartFile, size: Int64?) async throws(TargetError) {
         try await faults.perform(.prepare) { () throws(TargetError) in
             let refusal = state.withLock { state -> TargetError? in
+                if state.isDirectory(file.path) || state.isBelowFile(file.path) {
+                    return TargetError(.pathRefused, "prepare \(file.path): it leads to a directory or below a file")
+                }
                 if let size, size > state.room - state.used {
                     return TargetError(.diskFull, "prepare \(file.name): \(size) bytes do not fit")
                 }
@@ -138,7 +154,7 @@ public final class InMemoryTarget: TargetSession {
         }
     }
 
-    /// Writes a part piece by piece, and claims the configured proof.
+    /// Writes a part piece by piece, and proves it in the configured way.
     public func ship(_ reader: any PartReader, into file: PartFile) async throws(TargetError) -> Verification {
         guard state.withLock({ $0.parts[file] != nil }) else { throw Self.lost(file) }
         var position: Int64 = 0
@@ -154,8 +170,16 @@ public final class InMemoryTarget: TargetSession {
             position += Int64(bytes.count)
         }
         return try await faults.perform(.ship) { () throws(TargetError) in
-            guard state.withLock({ $0.parts[file] != nil }) else { throw Self.lost(file) }
+            guard let content = state.withLock({ $0.parts[file]?.bytes }) else { throw Self.lost(file) }
+            if verification != .size { try prove(reader.part, in: content, of: file) }
             return verification
+        }
+    }
+
+    private func prove(_ part: Part, in content: [UInt8], of file: PartFile) throws(TargetError) {
+        let found = digest(Array(content.dropFirst(Int(part.offset)).prefix(Int(part.size))))
+        guard found == part.digest else {
+            throw TargetError(.partFileLost, "\(file.name): expected \(part.digest), found \(found)")
         }
     }
 
@@ -207,7 +231,7 @@ public final class InMemoryTarget: TargetSession {
                 state.renames.append(file.path)
                 return .renamed(atomic: isAtomic)
             }
-            guard let result else { throw TargetError(.notFound, "rename \(file.name): it is not there") }
+            guard let result else { throw TargetError(.interrupted, "rename \(file.name): it is not there") }
             return result
         }
     }

@@ -13,26 +13,33 @@ public actor DigestHelper {
     /// of coreutils 9.1 does not.
     ///
     /// One line without single quotes, so that any login shell hands it to `sh` as it is.
-    static let program = """
-        exec sh -c 'if command -v openssl >/dev/null 2>&1; then d() { openssl dgst -sha256 -r; }; \
+    private static let program = """
+        exec sh -c 'echo \(greeting); if command -v openssl >/dev/null 2>&1; then d() { openssl dgst -sha256 -r; }; \
         elif command -v sha256sum >/dev/null 2>&1; then d() { sha256sum; }; \
         else echo none; exit 0; fi; echo ready; \
-        while read -r o n && IFS= read -r p; do if [ -f "$p" ] && [ ! -h "$p" ]; then \
+        while read -r o n && IFS= read -r p; do if [ -f "$p" ] && [ ! -h "$p" ] && [ -r "$p" ]; then \
         r=$(tail -c "+$((o + 1))" "$p" 2>/dev/null | head -c "$n" | d 2>/dev/null); echo "is ${r%% *}"; \
-        else echo absent; fi; done'
+        elif [ -e "$p" ] || [ -h "$p" ]; then echo odd; else echo absent; fi; done'
         """
+
+    /// How long a target that runs no commands is not asked again: what an account may do can change.
+    static let refusalMemory = Duration.seconds(600)
+
+    /// What the program says first, so that a server that runs something else in its place is found out.
+    private static let greeting = "ferry-digests"
 
     private enum Condition {
         case unknown
         case ready(SSHCommand)
-        case refused
+        case refused(until: ContinuousClock.Instant)
     }
 
     private let configuration: SSHConfiguration
     private let logger: Logger
     private var condition = Condition.unknown
     private var isBusy = false
-    private var waiting: [CheckedContinuation<Void, Never>] = []
+    private var waiting: [(ticket: Int, continuation: CheckedContinuation<Bool, Never>)] = []
+    private var nextTicket = 0
     private var isShutDown = false
 
     /// A helper that connects when it is first asked.
@@ -41,100 +48,153 @@ public actor DigestHelper {
         self.logger = logger
     }
 
-    /// Whether the target takes digests; found out once, by trying.
+    /// Whether the target takes digests, found out by trying; no while it cannot be reached.
     public var isAvailable: Bool {
         get async {
             // What is known is told without waiting for the question that is under way.
             switch condition {
-            case .ready: return true
-            case .refused: return false
-            case .unknown: break
+            case .ready: return !isShutDown
+            case .refused(let until) where ContinuousClock.now < until: return false
+            case .refused, .unknown: break
             }
-            await enter()
-            defer { leave() }
-            return await command() != nil
+            do throws(TargetError) {
+                try await enter()
+                defer { leave() }
+                return try await command() != nil
+            } catch {
+                return false
+            }
         }
     }
 
-    /// The SHA-256 of `size` bytes from `offset` on of a file, named by its absolute path.
-    public func digest(of path: String, offset: Int64, size: Int64) async throws(TargetError) -> SHA256Digest {
-        await enter()
-        defer { leave() }
+    /// The SHA-256 of `size` bytes from `offset` on of a file, named by its absolute path; nil for no file.
+    ///
+    /// Throws `unsupported` where the target runs no commands, `pathRefused` for what is no readable file.
+    public func digest(of path: String, offset: Int64, size: Int64) async throws(TargetError) -> SHA256Digest? {
         guard !path.utf8.contains(UInt8(ascii: "\n")) else {
             throw TargetError(.pathRefused, "a path with a line feed cannot be asked for")
         }
-        guard let command = await command() else {
+        try await enter()
+        defer { leave() }
+        do throws(TargetError) {
+            return try await ask(path, offset: offset, size: size)
+        } catch {
+            // A helper that was lost while nobody asked is first missed now; asking twice changes nothing.
+            guard error.kind == .interrupted, !isShutDown, !Task.isCancelled else { throw error }
+            logger.debug("Digest helper lost", metadata: ["error": "\(error)"])
+        }
+        return try await ask(path, offset: offset, size: size)
+    }
+
+    private func ask(_ path: String, offset: Int64, size: Int64) async throws(TargetError) -> SHA256Digest? {
+        guard let command = try await command() else {
             throw TargetError(.unsupported, "the target runs no commands, so no digest can be taken there")
         }
-        do {
+        let answer: String
+        do throws(SFTPError) {
             try command.write("\(offset) \(size)")
             try command.write(path)
             // About 30 MB a second at the least, and a minute to begin with.
-            let answer = try await command.readLine(within: .seconds(60 + size / 30_000_000))
-            if answer == "absent" { throw TargetError(.partFileLost, "\(path) is gone") }
-            guard answer.hasPrefix("is "), let digest = SHA256Digest(hex: answer.dropFirst(3)) else {
-                throw TargetError(.interrupted, "the digest helper answered \(answer.prefix(100))")
-            }
-            return digest
+            answer = try await command.readLine(within: .seconds(60 + size / 30_000_000))
         } catch {
-            let failure = TargetError(any: error)
-            if failure.kind != .partFileLost {
-                // What is still to come on this channel answers a question that nobody asks any more.
-                await command.close()
-                condition = .unknown
-            }
-            throw failure
+            await forget(command)
+            throw TargetError(error)
         }
+        switch answer {
+        case "absent": return nil
+        case "odd": throw TargetError(.pathRefused, "\(path) is not a file that can be read")
+        default: break
+        }
+        guard answer.hasPrefix("is "), let digest = SHA256Digest(hex: answer.dropFirst(3)) else {
+            await forget(command)
+            throw TargetError(.interrupted, "the digest helper answered \(answer.prefix(100))")
+        }
+        return digest
     }
 
-    /// Ends the helper on the target.
+    /// What is still to come on this channel answers a question that nobody asks any more.
+    private func forget(_ command: SSHCommand) async {
+        condition = .unknown
+        await command.close()
+    }
+
+    /// Ends the helper on the target; questions are answered with an error from here on.
     public func shutdown() async {
         isShutDown = true
-        if case .ready(let command) = condition { await command.close() }
-        condition = .refused
+        if case .ready(let command) = condition { await forget(command) }
     }
 
-    private func command() async -> SSHCommand? {
+    /// The running helper, started if need be; nil where the target runs no commands.
+    private func command() async throws(TargetError) -> SSHCommand? {
+        guard !isShutDown else { throw TargetError(.interrupted, "the digest helper is shut down") }
         switch condition {
-        case .ready(let command): return command
-        case .refused: return nil
-        case .unknown: break
+        case .ready(let command) where command.isAlive: return command
+        case .refused(let until) where ContinuousClock.now < until: return nil
+        case .ready, .refused, .unknown: condition = .unknown
         }
-        guard !isShutDown else { return nil }
         do throws(SFTPError) {
-            let command = try await SSHCommand.start(Self.program, configuration, logger: logger)
-            do throws(SFTPError) {
-                guard try await command.readLine(within: .seconds(10)) == "ready" else {
-                    await command.close()
-                    condition = .refused
-                    return nil
-                }
-            } catch {
-                await command.close()
-                throw error
+            let command = try await SSHCommand.start(
+                Self.program,
+                greeting: Self.greeting,
+                configuration,
+                logger: logger
+            )
+            if try await isReady(command), !isShutDown {
+                condition = .ready(command)
+                return command
             }
-            condition = .ready(command)
-            return command
+            await command.close()
         } catch .execRefused {
-            condition = .refused
+        } catch .timedOut {
+            // A server with a forced command runs something else, which may well say nothing.
         } catch {
             // Unreachable now says nothing about later.
             logger.debug("Digest helper not started", metadata: ["error": "\(error)"])
+            throw TargetError(error)
         }
+        condition = .refused(until: .now + Self.refusalMemory)
         return nil
     }
 
-    // One question at a time; the others wait in order.
+    /// Whether the program found something to take digests with.
+    private func isReady(_ command: SSHCommand) async throws(SFTPError) -> Bool {
+        do throws(SFTPError) {
+            return try await command.readLine(within: configuration.connectTimeout) == "ready"
+        } catch {
+            await command.close()
+            throw error
+        }
+    }
 
-    private func enter() async {
+    // One question at a time; the others wait in order, or until they are cancelled.
+
+    private func enter() async throws(TargetError) {
         guard isBusy else {
             isBusy = true
             return
         }
-        await withCheckedContinuation { waiting.append($0) }
+        let ticket = nextTicket
+        nextTicket += 1
+        let isMyTurn = await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                if Task.isCancelled {
+                    continuation.resume(returning: false)
+                } else {
+                    waiting.append((ticket, continuation))
+                }
+            }
+        } onCancel: {
+            Task { await self.giveUp(ticket) }
+        }
+        guard isMyTurn else { throw TargetError(.cancelled, "cancelled while other digests were taken") }
+    }
+
+    private func giveUp(_ ticket: Int) {
+        guard let index = waiting.firstIndex(where: { $0.ticket == ticket }) else { return }
+        waiting.remove(at: index).continuation.resume(returning: false)
     }
 
     private func leave() {
-        if waiting.isEmpty { isBusy = false } else { waiting.removeFirst().resume() }
+        if waiting.isEmpty { isBusy = false } else { waiting.removeFirst().continuation.resume(returning: true) }
     }
 }

@@ -81,26 +81,62 @@ extension SFTPTarget {
     ) async throws -> RenameResult {
         do {
             try await session.rename(part, to: final)
-            return .renamed(atomic: true)
+            // An attempt that was interrupted between its two renames left the name free, and a backup.
+            let backup = part + backupSuffix
+            guard overwrite == .replace, (try? await lstat(backup, on: session)) != nil else {
+                return .renamed(atomic: true)
+            }
+            try? await session.remove(backup)
+            return .renamed(atomic: false)
         } catch SFTPError.status(.failure, let message, let operation, let path) {
             guard try await lstat(final, on: session) != nil else {
                 throw SFTPError.status(code: .failure, message: message, operation: operation, path: path)
             }
             guard overwrite == .replace else { return .taken }
-            let backup = part + ".old"
-            try await session.rename(final, to: backup)
-            try await session.rename(part, to: final)
-            try? await session.remove(backup)
-            return .renamed(atomic: false)
+            // A cancelled commit must not stop between the two renames.
+            return try await Task { try await replaceByBackup(part, final, on: session) }.value
         }
     }
 
-    /// The SHA-256 of a final file: taken on the target, or by reading all of it.
+    /// For servers that cannot replace in one step: the old file steps aside, and comes back if the new one cannot
+    /// take its place.
+    private static func replaceByBackup(
+        _ part: String,
+        _ final: String,
+        on session: SFTPSession
+    ) async throws -> RenameResult {
+        if let found = try await lstat(final, on: session), found.isDirectory {
+            throw TargetError(.pathRefused, "\(final) is a directory")
+        }
+        let backup = part + backupSuffix
+        // One that an interrupted attempt left; the final name is taken by something newer.
+        try await remove(backup, on: session)
+        try await session.rename(final, to: backup)
+        do {
+            try await session.rename(part, to: final)
+        } catch {
+            try? await session.rename(backup, to: final)
+            throw error
+        }
+        try? await session.remove(backup)
+        return .renamed(atomic: false)
+    }
+
+    /// What the name of a replaced file ends with until the new one has its place.
+    static let backupSuffix = ".old"
+
+    /// The SHA-256 of a final file, taken on the target or by reading all of it; nil where no regular file is.
     public func digest(of path: TargetPath, size: Int64) async throws(TargetError) -> SHA256Digest? {
         let name = absolute(path)
+        guard try await facts(of: path)?.kind == .file else { return nil }
         if await digests.isAvailable { return try await digests.digest(of: name, offset: 0, size: size) }
         return try await withSession { session in
-            let handle = try await session.open(name, .read, permissions: nil)
+            let handle: SFTPFile
+            do {
+                handle = try await session.open(name, .read, permissions: nil)
+            } catch SFTPError.status(.noSuchFile, _, _, _) {
+                return nil
+            }
             do {
                 let digest = try await Self.sha256(of: handle, at: 0, length: size)
                 try? await handle.close()
@@ -142,25 +178,37 @@ extension SFTPTarget {
         before generation: Generation?
     ) async throws(TargetError) -> Int {
         let directory = directory(of: path)
-        let prefix = PartFile.prefix(of: upload)
+        let final = absolute(path)
+        let root = options.root
         return try await withSession { session in
             let entries: [DirectoryEntry]
             do {
+                // A directory that became a link to elsewhere holds nothing of this upload.
+                let home = try await session.realpath(root)
+                guard Self.isInside(try await session.realpath(directory), home) else { return 0 }
                 entries = try await session.list(directory, limit: 1_000_000)
             } catch SFTPError.status(.noSuchFile, _, _, _) {
                 return 0
             }
             var removed = 0
-            for entry in entries where entry.name.hasPrefix(prefix) {
-                if let generation {
-                    let found = PartFile.generation(inName: entry.name, of: upload)
-                    guard let found, found < generation else { continue }
+            for entry in entries where !entry.attributes.isDirectory {
+                if let found = PartFile.generation(inName: entry.name, of: upload) {
+                    if let generation, found >= generation { continue }
+                    try await Self.remove("\(directory)/\(entry.name)", on: session)
+                    removed += 1
+                } else if generation == nil, Self.isBackup(entry.name, of: upload) {
+                    // Where nothing has taken its place, the backup is the only copy of somebody's file.
+                    guard try await Self.lstat(final, on: session) != nil else { continue }
+                    try await Self.remove("\(directory)/\(entry.name)", on: session)
                 }
-                try await Self.remove("\(directory)/\(entry.name)", on: session)
-                removed += 1
             }
             return removed
         }
+    }
+
+    private static func isBackup(_ name: String, of upload: UploadID) -> Bool {
+        name.hasSuffix(backupSuffix)
+            && PartFile.generation(inName: String(name.dropLast(backupSuffix.count)), of: upload) != nil
     }
 
     private static func remove(_ name: String, on session: SFTPSession) async throws(SFTPError) {
@@ -172,8 +220,9 @@ extension SFTPTarget {
     /// Connects if need be, and says what the target can do.
     public func inspect() async throws(TargetError) -> [String: String] {
         let root = options.root
-        let takesDigests = await digests.isAvailable
         return try await withSession { session in
+            // Asked after a session is there, so that a refused login is tried once, not twice.
+            let takesDigests = await self.digests.isAvailable
             let capabilities = session.capabilities
             guard FileFacts(try await session.stat(root)).kind == .directory else {
                 throw TargetError(.pathRefused, "the root \(root) is not a directory")

@@ -39,14 +39,18 @@ extension SFTPTarget {
 
     /// Makes sure that a directory is there, below the root, and that no symbolic link on the way leads out.
     private func ensure(_ components: [String], at directory: String, on session: SFTPSession) async throws {
+        guard let attributes = try await Self.stat(options.root, on: session) else {
+            throw TargetError(.notFound, "the root \(options.root) is missing")
+        }
+        guard attributes.isDirectory else {
+            throw TargetError(.pathRefused, "the root \(options.root) is not a directory")
+        }
+        guard !components.isEmpty else { return }
         let root = try await session.realpath(options.root)
         if let attributes = try await Self.stat(directory, on: session) {
             guard attributes.isDirectory else { throw TargetError(.pathRefused, "\(directory) is not a directory") }
             try check(try await session.realpath(directory), below: root)
             return
-        }
-        guard try await Self.stat(options.root, on: session)?.isDirectory == true else {
-            throw TargetError(.notFound, "the root \(options.root) is missing")
         }
         try await makeDirectories(components, below: root, on: session)
     }
@@ -57,7 +61,7 @@ extension SFTPTarget {
         for component in components {
             path += path.hasSuffix("/") ? component : "/\(component)"
             if let found = try await Self.lstat(path, on: session) {
-                if found.isSymbolicLink { try check(try await session.realpath(path), below: root) }
+                try await checkPassable(path, found, below: root, on: session)
             } else {
                 try await makeDirectory(path, on: session)
             }
@@ -65,29 +69,39 @@ extension SFTPTarget {
         try check(try await session.realpath(path), below: root)
     }
 
+    /// A link is looked at before the place that it leads to: of what lies outside not even the existence is told.
+    private func checkPassable(
+        _ path: String,
+        _ found: FileAttributes,
+        below root: String,
+        on session: SFTPSession
+    ) async throws {
+        if found.isSymbolicLink {
+            do {
+                try check(try await session.realpath(path), below: root)
+            } catch SFTPError.status(.noSuchFile, _, _, _) {
+                throw TargetError(.pathRefused, "\(path) is a symbolic link that leads nowhere")
+            }
+        }
+        guard try await Self.stat(path, on: session)?.isDirectory == true else {
+            throw TargetError(.pathRefused, "\(path) is not a directory")
+        }
+    }
+
     private func makeDirectory(_ path: String, on session: SFTPSession) async throws {
         do throws(SFTPError) {
             try await session.mkdir(path, permissions: 0o755)
         } catch {
+            guard case .status(.failure, _, _, _) = error else { throw error }
             // Somebody else may have made it meanwhile.
-            if case .status(.failure, _, _, _) = error, try await Self.stat(path, on: session)?.isDirectory == true {
-                return
-            }
-            throw error
+            if try await Self.stat(path, on: session)?.isDirectory == true { return }
+            throw await explain(error, on: session, needed: 4_096)
         }
     }
 
-    private static func stat(_ path: String, on session: SFTPSession) async throws(SFTPError) -> FileAttributes? {
-        do {
-            return try await session.stat(path)
-        } catch .status(.noSuchFile, _, _, _) {
-            return nil
-        }
-    }
-
-    /// Compared component by component, so that `/srv/incoming2` does not pass for `/srv/incoming`.
     private func check(_ path: String, below root: String) throws(TargetError) {
-        let inside = path.split(separator: "/").starts(with: root.split(separator: "/"))
-        guard inside else { throw TargetError(.pathRefused, "\(path) is not below the root \(root)") }
+        guard Self.isInside(path, root) else {
+            throw TargetError(.pathRefused, "\(path) is not below the root \(root)")
+        }
     }
 }

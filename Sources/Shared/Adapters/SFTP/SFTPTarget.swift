@@ -88,6 +88,21 @@ public final class SFTPTarget: TargetSession {
         }
     }
 
+    /// Attributes of what a path leads to; nil for nothing there.
+    static func stat(_ path: String, on session: SFTPSession) async throws(SFTPError) -> FileAttributes? {
+        do {
+            return try await session.stat(path)
+        } catch .status(.noSuchFile, _, _, _) {
+            return nil
+        }
+    }
+
+    /// Whether a resolved path is the resolved root or lies in it, compared component by component, so that
+    /// `/srv/incoming2` does not pass for `/srv/incoming`.
+    static func isInside(_ path: String, _ root: String) -> Bool {
+        path.split(separator: "/").starts(with: root.split(separator: "/"))
+    }
+
     /// What lies at a path; nil for nothing.
     public func facts(of path: TargetPath) async throws(TargetError) -> FileFacts? {
         let name = absolute(path)
@@ -133,7 +148,9 @@ public final class SFTPTarget: TargetSession {
             return method
         }
         guard written == .digest else { return written }
-        let found = try await digests.digest(of: name, offset: part.offset, size: part.size)
+        guard let found = try await digests.digest(of: name, offset: part.offset, size: part.size) else {
+            throw TargetError(.partFileLost, "the part file \(file.name) is gone")
+        }
         guard found == part.digest else {
             throw TargetError(
                 .partFileLost,

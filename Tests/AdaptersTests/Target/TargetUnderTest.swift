@@ -1,0 +1,242 @@
+// The targets that the conformance suite runs on, and what a test may see and do there from outside.
+
+import Adapters
+import Core
+import CoreTesting
+import Foundation
+import Harness
+import Logging
+import SFTP
+
+/// Which implementation, and on which kind of server.
+enum TargetKind: String, CaseIterable, Sendable {
+    /// In memory.
+    case memory
+    /// sshd as it comes: runs commands, offers all extensions.
+    case shell
+    /// A forced command: SFTP and nothing else, with all extensions.
+    case noCommands
+    /// SFTP and nothing else, without flush, atomic replacement, limits and space.
+    case bare
+
+    static let servers: [TargetKind] = [.shell, .noCommands, .bare]
+    static let withheld = ["fsync", "posix-rename", "limits", "statvfs", "copy-data", "hardlink"]
+
+    func start() async throws -> SSHServer {
+        switch self {
+        case .memory, .shell: try await SSHServer.start()
+        case .noCommands: try await SSHServer.start(configuration: ["ForceCommand internal-sftp"])
+        case .bare:
+            try await SSHServer.start(
+                configuration: ["ForceCommand internal-sftp -P \(Self.withheld.joined(separator: ","))"]
+            )
+        }
+    }
+
+    /// How a part of a size is proven there.
+    func verification(ofSize size: Int) -> Verification {
+        switch self {
+        case .memory: .digest
+        case .shell: size <= 65_536 ? .readback : .digest
+        case .noCommands: size <= 1 << 20 ? .readback : .size
+        case .bare: .readback
+        }
+    }
+}
+
+/// One server of each kind for all tests of the suite; they end with the process.
+private actor TargetServers {
+    static let shared = TargetServers()
+    private var tasks: [TargetKind: Task<SSHServer, any Error>] = [:]
+
+    func server(_ kind: TargetKind) async throws -> SSHServer {
+        let task = tasks[kind] ?? Task { try await kind.start() }
+        tasks[kind] = task
+        return try await task.value
+    }
+}
+
+/// A target with the hands of somebody who sits at the machine.
+struct TargetUnderTest: Sendable {
+    enum Place: Sendable {
+        case memory(InMemoryTarget)
+        case disk(root: String)
+    }
+
+    let kind: TargetKind
+    let session: any TargetSession
+    let place: Place
+
+    /// A path on this machine; tests of servers only.
+    func path(_ relative: String) -> String {
+        switch place {
+        case .memory: "/nowhere/\(relative)"
+        case .disk(let root): "\(root)/\(relative)"
+        }
+    }
+
+    func path(_ file: PartFile) -> String { path((file.path.directory + [file.name]).joined(separator: "/")) }
+
+    /// Puts a stranger's file there.
+    func put(_ bytes: Bytes, _ path: TargetPath, modified: Int64 = 1_000_000_000) throws {
+        switch place {
+        case .memory(let memory): memory.files[path] = .init(bytes: bytes.array, modified: modified)
+        case .disk: try write(bytes, path.description, modified: modified)
+        }
+    }
+
+    func write(_ bytes: Bytes, _ relative: String, modified: Int64 = 1_000_000_000) throws {
+        let url = URL(fileURLWithPath: path(relative))
+        try FileManager.default.createDirectory(at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
+        try Data(bytes.array).write(to: url)
+        try FileManager.default.setAttributes(
+            [.modificationDate: Date(timeIntervalSince1970: TimeInterval(modified))],
+            ofItemAtPath: url.path
+        )
+    }
+
+    /// What is there; nil for nothing.
+    func content(_ path: TargetPath) -> Bytes? {
+        switch place {
+        case .memory(let memory): memory.files[path].map { Bytes($0.bytes) }
+        case .disk: content(at: path.description)
+        }
+    }
+
+    func content(_ file: PartFile) -> Bytes? {
+        switch place {
+        case .memory(let memory): memory.partFiles[file].map { Bytes($0.bytes) }
+        case .disk: content(at: (file.path.directory + [file.name]).joined(separator: "/"))
+        }
+    }
+
+    func content(at relative: String) -> Bytes? {
+        FileManager.default.contents(atPath: path(relative)).map { Bytes($0) }
+    }
+
+    func damage(_ file: PartFile, at offset: Int) throws {
+        switch place {
+        case .memory(let memory): memory.partFiles[file]?.bytes[offset] ^= 1
+        case .disk:
+            var bytes = content(file)?.array ?? []
+            bytes[offset] ^= 1
+            try Data(bytes).write(to: URL(fileURLWithPath: path(file)))
+        }
+    }
+
+    /// The names in a directory below the root, hidden ones too; tests of servers only.
+    func names(in directory: String = "") throws -> [String] {
+        try FileManager.default.contentsOfDirectory(atPath: path(directory)).sorted()
+    }
+
+    func mode(_ relative: String) throws -> Int? {
+        let attributes = try FileManager.default.attributesOfItem(atPath: path(relative))
+        return (attributes[.posixPermissions] as? NSNumber)?.intValue
+    }
+
+    func link(_ relative: String, to destination: String) throws {
+        try FileManager.default.createSymbolicLink(atPath: path(relative), withDestinationPath: destination)
+    }
+
+    func makeDirectory(_ relative: String) throws {
+        try FileManager.default.createDirectory(atPath: path(relative), withIntermediateDirectories: true)
+    }
+}
+
+let silent = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+
+extension SSHServer {
+    var account: SSHConfiguration {
+        SSHConfiguration(
+            host: host,
+            port: port,
+            user: user,
+            credentials: .key(file: keyFile),
+            hostKeys: [hostKeyFingerprint]
+        )
+    }
+
+    /// Runs a test on a target of this server, below a directory of its own unless a root is given.
+    func withTarget(
+        kind: TargetKind = .shell,
+        root: String? = nil,
+        verify: SFTPTargetOptions.Verify = .auto,
+        change: (inout SSHConfiguration) -> Void = { _ in },
+        _ body: (TargetUnderTest) async throws -> Void
+    ) async throws {
+        let place = root ?? "\(self.root)/\(UUID().uuidString)"
+        if root == nil { try FileManager.default.createDirectory(atPath: place, withIntermediateDirectories: true) }
+        var account = account
+        change(&account)
+        let options = SFTPTargetOptions(root: place, verify: verify)
+        let target = SFTPTarget(account, options: options, sessions: 2, logger: silent)
+        do {
+            try await body(TargetUnderTest(kind: kind, session: target, place: .disk(root: place)))
+            await target.shutdown()
+        } catch {
+            await target.shutdown()
+            throw error
+        }
+    }
+}
+
+/// Runs a test on an empty target of a kind.
+func withTarget(
+    _ kind: TargetKind,
+    verify: SFTPTargetOptions.Verify = .auto,
+    _ body: (TargetUnderTest) async throws -> Void
+) async throws {
+    guard kind != .memory else {
+        let memory = InMemoryTarget(digest: { digest(Bytes($0)) })
+        return try await body(TargetUnderTest(kind: kind, session: memory, place: .memory(memory)))
+    }
+    try await TargetServers.shared.server(kind).withTarget(kind: kind, verify: verify, body)
+}
+
+/// A part in memory. It may lie: its bytes need not be what its digest promises.
+struct BytesReader: PartReader {
+    let part: Part
+    let bytes: Bytes
+    let beforeRead: @Sendable (Int64) async -> Void
+
+    init(
+        _ bytes: Bytes,
+        at offset: Int64 = 0,
+        promising promised: Bytes? = nil,
+        beforeRead: @escaping @Sendable (Int64) async -> Void = { _ in }
+    ) {
+        self.bytes = bytes
+        self.beforeRead = beforeRead
+        part = Part(offset: offset, size: Int64(bytes.count), digest: digest(promised ?? bytes))
+    }
+
+    func read(at position: Int64, count: Int) async throws(StagingError) -> any ByteChunk {
+        await beforeRead(position)
+        return Bytes(bytes.array.dropFirst(Int(position)).prefix(count))
+    }
+
+    func isIntact() async throws(StagingError) -> Bool { digest(bytes) == part.digest }
+
+    func close() async {}
+}
+
+extension PartFile {
+    /// A part file for tests.
+    static func sample(_ path: String = "in/film.mov", upload: UInt64 = 1, generation: UInt64 = 7) throws -> PartFile {
+        PartFile(
+            upload: UploadID(high: upload, low: 0xabc),
+            generation: Generation(generation),
+            path: try TargetPath(path)
+        )
+    }
+}
+
+/// The kind of a target's error; nil where none or another is thrown.
+func failure(_ body: () async throws -> Void) async -> TargetError? {
+    do {
+        try await body()
+        return nil
+    } catch {
+        return error as? TargetError
+    }
+}
