@@ -9,7 +9,7 @@ SHELL := /bin/bash
 SECONDS ?= 60
 ROW ?=
 # What a sanitizer runs: everything that needs no whole stack.
-SANITIZED := CoreTests|RedisTests|AMQPTests|SFTPTests|ServiceTests|AdaptersTests|HarnessTests
+SANITIZED := CoreTests RedisTests AMQPTests SFTPTests ServiceTests AdaptersTests
 
 export FILE WORKERS RELEASE
 
@@ -36,7 +36,7 @@ down: ## Stops what `make up` started.
 test: install ## Runs all tests, real servers included.
 	@scripts/step "scripts" scripts/check-scripts
 	@scripts/step "build" swift build --build-tests
-	@scripts/step "swift test" swift test --skip-build
+	@scripts/run-tests
 
 lint: install ## Checks format, arrows between modules, tidiness, compose file, documentation.
 	@scripts/step "swift-format" scripts/format lint
@@ -49,10 +49,12 @@ format: ## Formats all Swift sources.
 	@scripts/format write
 
 tsan: install ## Runs unit and client tests under the thread sanitizer.
-	swift test --sanitize thread --scratch-path .build-tsan --filter '$(SANITIZED)'
+	@scripts/step "build" swift build --build-tests --sanitize thread --scratch-path .build-tsan
+	@SCRATCH=.build-tsan SANITIZE=thread scripts/run-tests $(SANITIZED)
 
 asan: install ## Runs unit and client tests under the address sanitizer.
-	swift test --sanitize address --scratch-path .build-asan --filter '$(SANITIZED)'
+	@scripts/step "build" swift build --build-tests --sanitize address --scratch-path .build-asan
+	@SCRATCH=.build-asan SANITIZE=address scripts/run-tests $(SANITIZED)
 
 fuzz: install ## Feeds every parser of outside bytes with libFuzzer's inventions (SECONDS=n).
 	@scripts/fuzz $(SECONDS)

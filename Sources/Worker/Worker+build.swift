@@ -16,6 +16,12 @@ func runWorker(_ configuration: FerryConfiguration, name: String) async throws {
     let backend = try await Backend.open(try configuration.backend(name: name), logger: logger)
     var sessions: [TargetID: SFTPTarget] = [:]
     for target in mine {
+        for ignored in target.notYetHonoured {
+            logger.warning(
+                "Setting has no effect yet",
+                metadata: ["target": "\(target.id)", "setting": "\(ignored)"]
+            )
+        }
         guard let id = TargetID(target.id) else { continue }
         sessions[id] = SFTPTarget(target, logger: logger)
     }
@@ -117,5 +123,16 @@ private struct ConsumerService: ServiceLifecycle.Service {
         } onGracefulShutdown: {
             consumer.drain(within: drain)
         }
+    }
+}
+
+extension TargetConfiguration {
+    /// Settings that are accepted and that this version does not act upon.
+    fileprivate var notYetHonoured: [String] {
+        var settings: [String] = []
+        if transport == .openssh { settings.append("transport: openssh") }
+        if merge != .auto, merge != .inPlace { settings.append("merge: \(merge.rawValue)") }
+        if let maxSessions { settings.append("max_sessions: \(maxSessions)") }
+        return settings
     }
 }

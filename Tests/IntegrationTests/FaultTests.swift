@@ -96,7 +96,7 @@ struct FaultTests {
             let client = APIClient(stack)
             let bytes = testBytes(4 * Self.partSize, seed: 5)
             let id = try await client.create(stack, "servers", size: bytes.count, partSize: Self.partSize)
-            try await stack.script("kill", "rabbitmq")
+            try await stack.script("stop", "rabbitmq")
             let taken = try await client.put(1, of: id, bytes.part(1, size: Self.partSize))
             #expect(taken.status == 201)
             #expect(try await client.state(id).status == 200)

@@ -82,7 +82,7 @@ enum PartRanges {
     static func numbers(_ text: String) -> Set<Int64>? {
         var numbers: Set<Int64> = []
         for range in text.split(separator: ",") {
-            let ends = range.split(separator: "-").map { Int64($0) }
+            let ends = range.split(separator: "-", omittingEmptySubsequences: false).map { Int64($0) }
             guard let first = ends.first ?? nil, let last = ends.last ?? nil, ends.count <= 2, first <= last,
                 first > 0, last <= 50_000
             else { return nil }
