@@ -30,18 +30,13 @@ extension InMemoryIndex {
         entry.upload.shipped = Upload.Tally()
         entry.upload.verification = nil
         entry.upload.updatedAt = now
-        var entries: [OutboxEntry] = []
+        // An empty file has nothing to ship: its merge goes on, or begins again.
         if entry.upload.state == .merging {
-            // An empty file has nothing to ship: its merge goes on, or begins again.
-            if entry.upload.received.parts > 0 {
-                move(&entry, to: state, now)
-                forget(.merge(id), entry.upload.record.target)
-                entry.revoke()
-            } else if previous != nil {
-                entry.revoke()
-                entries.append(recordMerge(entry, now))
-            }
+            if entry.upload.received.parts > 0 { move(&entry, to: state, now) }
+            if entry.upload.received.parts > 0 || previous != nil { entry.revoke() }
         }
+        // Brings the restart to its end if its worker dies before the ship jobs are recorded.
+        let entries = previous == nil ? [] : [recordMerge(entry, now)]
         return .applied(save(entry), entries)
     }
 

@@ -18,10 +18,21 @@ public final class PortFaults<Operation: Hashable & Sendable, Failure: Error>: S
     }
 
     private let planted = Mutex<[Operation: [Fault]]>([:])
-    private let pause: @Sendable () async -> Void
+    private let intercept: @Sendable (Operation, FaultMoment) async -> Failure?
 
     /// - Parameter pause: awaited at the beginning of each operation, so that a simulation can let others go first.
-    public init(pause: @escaping @Sendable () async -> Void = { await Task.yield() }) { self.pause = pause }
+    public init(pause: @escaping @Sendable () async -> Void = { await Task.yield() }) {
+        intercept = { _, moment in
+            if moment == .before { await pause() }
+            return nil
+        }
+    }
+
+    /// - Parameter intercept: asked before and after each operation; what it answers is thrown. After one that threw
+    ///   by itself it is not asked.
+    public init(intercept: @escaping @Sendable (Operation, FaultMoment) async -> Failure?) {
+        self.intercept = intercept
+    }
 
     /// Lets the next `times` operations of a kind fail.
     public func plant(_ failure: Failure, in operation: Operation, _ moment: FaultMoment = .before, times: Int = 1) {
@@ -35,14 +46,16 @@ public final class PortFaults<Operation: Hashable & Sendable, Failure: Error>: S
 
     /// Does something as an operation of a kind, with the fault that is planted for it.
     func perform<Value>(_ operation: Operation, _ work: () throws(Failure) -> Value) async throws(Failure) -> Value {
-        await pause()
+        if let failure = await intercept(operation, .before) { throw failure }
         let fault = planted.withLock { faults -> Fault? in
             guard let first = faults[operation]?.first else { return nil }
             faults[operation]?.removeFirst()
             return first
         }
-        guard let fault else { return try work() }
-        if fault.moment == .after { _ = try work() }
-        throw fault.failure
+        if let fault, fault.moment == .before { throw fault.failure }
+        let value = try work()
+        if let fault { throw fault.failure }
+        if let failure = await intercept(operation, .after) { throw failure }
+        return value
     }
 }

@@ -21,16 +21,12 @@ set(upload, 'shippedBytes', '0')
 set(upload, 'shippedParts', '0')
 set(upload, 'verification', nil)
 touch(upload)
-local entries = {}
+-- An empty file has nothing to ship: its merge goes on, or begins again.
 if fields.state == 'merging' then
-  -- An empty file has nothing to ship: its merge goes on, or begins again.
-  if fields.receivedParts ~= '0' then
-    move(upload, state)
-    forget_merge(upload)
-    revoke(upload)
-  elseif previous ~= '' then
-    revoke(upload)
-    entries[1] = record_merge(upload)
-  end
+  local has_parts = fields.receivedParts ~= '0'
+  if has_parts then move(upload, state) end
+  if has_parts or previous ~= '' then revoke(upload) end
 end
-return applied(upload, entries)
+-- Brings the restart to its end if its worker dies before the ship jobs are recorded.
+if previous == '' then return applied(upload) end
+return applied(upload, { record_merge(upload) })

@@ -197,6 +197,16 @@ public struct StagedUpload: Hashable, Sendable {
         self.parts = parts
         self.markers = markers
     }
+
+    /// Without the parts beyond a `complete` that counts: they raced with it and lost, and nobody was told that they
+    /// are there.
+    var withoutLateParts: StagedUpload {
+        let manifest = Manifest(parts)
+        for case .complete(let size, _, _) in markers where manifest.covers(size) {
+            return StagedUpload(record: record, parts: parts.filter { $0.end <= size }, markers: markers)
+        }
+        return self
+    }
 }
 
 /// The index of uploads. All changes are idempotent: said twice, they change once. Times are the index's own.
@@ -239,8 +249,8 @@ public protocol UploadStore: Sendable {
     /// A number for a new generation, greater than any before, and the upload with that preparation counted.
     func nextGeneration(of id: UploadID) async throws(StoreError) -> (generation: Generation, upload: Upload)?
     /// Makes a prepared generation the current one, if `previous` still is; every part counts as unshipped then.
-    /// With a `previous`, this is a restart: it ends a claim of the merge, and ship jobs are to be recorded again by
-    /// `requeueShips`.
+    /// With a `previous`, this is a restart: it ends a claim of the merge, and records a merge job, because the ship
+    /// jobs are to be recorded again by `requeueShips`: a merge job that finds unshipped parts records them.
     func startGeneration(
         _ generation: Generation,
         of id: UploadID,

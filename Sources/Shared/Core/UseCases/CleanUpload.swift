@@ -38,8 +38,10 @@ public struct CleanUpload: Sendable {
         case .expired: try await mark(.expired(at: now), on: upload.id)
         case .receiving, .shipping, .merging, .committing, .failed: throw .unwanted
         }
-        // A committed upload's only part file became the final one, unless another was ever begun.
-        if upload.state == .done ? upload.preparations > 1 : upload.preparations > 0,
+        // A committed upload's only part file became the final one, unless another was ever begun; a rebuilt index,
+        // which knows no generation, cannot tell.
+        let isAlone = upload.state == .done && upload.generation != nil && upload.preparations == 1
+        if upload.preparations > 0, !isAlone,
             let session = ports.target(upload.record.target)
         {
             _ = try await ports.reaching { () throws(TargetError) in

@@ -133,7 +133,7 @@ public final class IndexKeeper: Sendable {
         }
         guard
             case .applied(let upload, let entries) = try await asking({ () throws(StoreError) in
-                try await store.restore(staged)
+                try await store.restore(staged.withoutLateParts)
             })
         else { return false }
         relay.dispatch(entries)

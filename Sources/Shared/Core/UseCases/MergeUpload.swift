@@ -33,6 +33,10 @@ public struct MergeUpload: Sendable {
             case .applied(let upload, _):
                 guard let fence = upload.fence else { return .nothing }
                 return .claimed(upload, fence)
+            case .refused(.state(let state)) where state.isShippable:
+                // Whoever sent the upload back to shipping may have died before the jobs for it were recorded.
+                do { try await ports.requeueShips(of: id) } catch { return .later(.seconds(1)) }
+                return .nothing
             case .refused, .unknown: return .nothing
             }
         } catch {
@@ -79,24 +83,14 @@ public struct MergeUpload: Sendable {
                 try? await ports.store.release(upload.id, fence: fence)
                 return
             }
+            // Counted first, so that a target that loses file after file does not keep this up for ever.
+            _ = await ports.settle(error, of: .merge(upload.id), upload: upload, attempt: upload.attempts, fence: fence)
             if case .target(let reason) = error, reason.kind == .partFileLost, upload.state == .merging,
                 let generation = upload.generation
             {
-                do throws(WorkError) {
-                    try await generations.restart(upload, replacing: generation)
-                    return
-                } catch {
-                    _ = await ports.settle(
-                        error,
-                        of: .merge(upload.id),
-                        upload: upload,
-                        attempt: upload.attempts,
-                        fence: fence
-                    )
-                    return
-                }
+                // On an error the retry that was just recorded finds the same, and comes here again.
+                try? await generations.restart(upload, replacing: generation)
             }
-            _ = await ports.settle(error, of: .merge(upload.id), upload: upload, attempt: upload.attempts, fence: fence)
         }
     }
 
@@ -105,7 +99,12 @@ public struct MergeUpload: Sendable {
     /// Proves a declared digest over the staged parts: what each of them has on the target is proven already.
     private func prove(_ upload: Upload) async throws(WorkError) {
         guard let declared = upload.record.digest else { return }
-        let found = try await wholeDigest(of: upload)
+        let found: SHA256Digest?
+        do throws(WorkError) { found = try await wholeDigest(of: upload) } catch {
+            // A part that is not there at all is as good as damaged; which one shows below.
+            guard case .staging(.notFound) = error else { throw error }
+            found = nil
+        }
         guard found != declared else { return }
         for part in try await parts(of: upload) where try await !isIntact(part, of: upload) {
             try await ports.reading { () throws(StagingError) in try await ports.staging.strike(part, of: upload.id) }
@@ -115,6 +114,7 @@ public struct MergeUpload: Sendable {
             if case .applied(let upload, _) = change { ports.events.publish(.uploadFailed, upload) }
             throw .unwanted
         }
+        guard let found else { throw .staging(.notFound) }
         throw .permanent(
             Failure(.digestMismatch, "the file's SHA-256 is \(found), but \(declared) was declared")
         )
@@ -134,8 +134,13 @@ public struct MergeUpload: Sendable {
     }
 
     private func isIntact(_ part: Part, of upload: Upload) async throws(WorkError) -> Bool {
-        let reader = try await ports.reading { () throws(StagingError) in
-            try await ports.staging.openPart(part, of: upload.id)
+        let reader: any PartReader
+        do {
+            reader = try await ports.staging.openPart(part, of: upload.id)
+        } catch .notFound {
+            return false
+        } catch {
+            throw .staging(error)
         }
         do {
             let isIntact = try await reader.isIntact()

@@ -37,7 +37,7 @@ struct PrepareGeneration: Sendable {
             if let current = now.generation {
                 generation = current
             } else {
-                generation = try await start(now, replacing: nil)
+                generation = try await start(now, replacing: nil).generation
             }
             try? await ports.leases.release(name, holder: holder)
             return generation
@@ -49,8 +49,13 @@ struct PrepareGeneration: Sendable {
 
     /// Starts a new generation in place of one that is lost or wrong, and records the ship jobs of all its parts.
     func restart(_ upload: Upload, replacing generation: Generation) async throws(WorkError) {
-        _ = try await start(upload, replacing: generation)
+        let (_, safety) = try await start(upload, replacing: generation)
+        // Somebody else's restart records the jobs itself.
+        guard !safety.isEmpty else { return }
+        guard upload.received.parts > 0 else { return ports.relay.dispatch(safety) }
         try await ports.requeueShips(of: upload.id)
+        // All is recorded; without this the merge job would come, find nothing else to do and record it once more.
+        try? await ports.store.confirm(safety)
     }
 
     private func wanted(_ id: UploadID) async throws(WorkError) -> Upload {
@@ -59,7 +64,9 @@ struct PrepareGeneration: Sendable {
         return upload
     }
 
-    private func start(_ upload: Upload, replacing previous: Generation?) async throws(WorkError) -> Generation {
+    private func start(_ upload: Upload, replacing previous: Generation?) async throws(WorkError)
+        -> (generation: Generation, safety: [OutboxEntry])
+    {
         let session = try ports.session(of: upload)
         let next = try await ports.asking { () throws(StoreError) in try await ports.store.nextGeneration(of: upload.id)
         }
@@ -71,10 +78,10 @@ struct PrepareGeneration: Sendable {
         let change = try await ports.asking { () throws(StoreError) in
             try await ports.store.startGeneration(next.generation, of: upload.id, replacing: previous)
         }
-        guard case .applied = change else {
+        guard case .applied(_, let safety) = change else {
             // Somebody else's became current, or the upload is not wanted any more: this file is nobody's.
             try? await session.remove(file)
-            if case .refused(.staleGeneration(let current)) = change, let current { return current }
+            if case .refused(.staleGeneration(let current)) = change, let current { return (current, []) }
             throw .unwanted
         }
         if next.upload.preparations > 1 {
@@ -84,7 +91,7 @@ struct PrepareGeneration: Sendable {
                 before: next.generation
             )
         }
-        return next.generation
+        return (next.generation, safety)
     }
 }
 

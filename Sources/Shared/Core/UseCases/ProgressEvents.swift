@@ -36,7 +36,7 @@ public final class ProgressEvents: Sendable {
     /// Whether progress goes out now; else it waits for `flush`, in place of an older one.
     private func admit(_ event: Event) -> Bool {
         uploads.withLock { uploads in
-            guard let known = uploads[event.upload], event.at - known.lastSent < interval else {
+            guard let known = uploads[event.upload], !isDue(known.lastSent, at: event.at) else {
                 uploads[event.upload] = Upload(lastSent: event.at, waiting: nil)
                 return true
             }
@@ -45,12 +45,15 @@ public final class ProgressEvents: Sendable {
         }
     }
 
+    /// Whether an interval has passed, or the clock was set back.
+    private func isDue(_ last: Timestamp, at now: Timestamp) -> Bool { now < last || now - last >= interval }
+
     /// Sends what waited, and forgets uploads that have been quiet; called once an interval by `run`.
     public func flush() {
         let now = surroundings.now()
         let due = uploads.withLock { uploads in
             var due: [Event] = []
-            for (id, upload) in uploads where now - upload.lastSent >= interval {
+            for (id, upload) in uploads where isDue(upload.lastSent, at: now) {
                 if let event = upload.waiting {
                     due.append(event)
                     uploads[id] = Upload(lastSent: now, waiting: nil)

@@ -40,8 +40,14 @@ public struct ShipPart: Sendable {
 
     private func ship(_ part: Part, of upload: Upload, using used: inout Generation?) async throws(WorkError) {
         let session = try ports.session(of: upload)
-        let reader = try await ports.reading { () throws(StagingError) in
-            try await ports.staging.openPart(part, of: upload.id)
+        let reader: any PartReader
+        do {
+            reader = try await ports.staging.openPart(part, of: upload.id)
+        } catch .notFound {
+            // Struck by a worker that died before it could tell the index, or taken by the disk.
+            return try await strike(part, of: upload)
+        } catch {
+            throw .staging(error)
         }
         do throws(WorkError) {
             // Hashed before its first byte is sent: a damaged part never reaches the target.

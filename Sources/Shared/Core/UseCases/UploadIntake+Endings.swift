@@ -14,6 +14,9 @@ extension UploadIntake {
         if let digest, let declared = upload.record.digest, digest != declared { throw .differentContent(id) }
         switch upload.state {
         case .cancelled, .expired: throw .gone(upload.state)
+        case .failed where try await !isCompleteAsked(id):
+            // It failed on the way: to say yes now would promise a merge that no replay brings.
+            throw .wrongState(.failed)
         case .shipping, .merging, .committing, .done, .failed:
             // It was asked before; a digest that comes only now must still be recorded, or be refused.
             if digest == nil || upload.record.digest != nil { return upload }
@@ -45,6 +48,11 @@ extension UploadIntake {
         case .unknown:
             throw .notFound
         }
+    }
+
+    private func isCompleteAsked(_ id: UploadID) async throws(IntakeError) -> Bool {
+        let found = try await staged { () throws(StagingError) in try await staging.read(id) }
+        return found?.markers.contains { $0.kind == .complete } ?? false
     }
 
     /// The file's size, if every part is there.

@@ -81,7 +81,7 @@ public struct UploadIntake: Sendable {
         }
         guard
             case .applied(let upload, let entries) = try await asking({ () throws(StoreError) in
-                try await store.restore(staged)
+                try await store.restore(staged.withoutLateParts)
             })
         else { return nil }
         relay.dispatch(entries)

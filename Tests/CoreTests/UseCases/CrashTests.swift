@@ -1,0 +1,64 @@
+import Core
+import CoreTesting
+import Testing
+
+/// The whole way of a file over a worker that meets its fate at one crossing after the other.
+@Suite("Whatever happens to a worker, wherever it happens, one correct file arrives and nothing is left")
+struct CrashTests {
+    static let file = Bytes.seeded(7, count: 9_000).array
+
+    /// Sends a file while a worker meets a fate at a crossing; answers the worker's crossings.
+    private func crossings(_ fate: Fate?, at crossing: Int, slots: Int, prepare: @escaping @Sendable (World) -> Void)
+        throws -> [String]
+    {
+        let world = World(seed: UInt64(crossing))
+        let comment = "\(fate.map { "\($0)" } ?? "nothing") at \(crossing)"
+        return try world.run {
+            let client = try await world.client()
+            let id = try await client.send(Self.file, to: "d/f")
+            prepare(world)
+            try await world.startWorker(slots: slots) { gate in
+                if let fate { gate.plan(fate, at: crossing) }
+            }
+            // While one is stopped, another goes on.
+            if case .stops = fate { try await world.startWorker(slots: slots) }
+            do { try await world.settle() } catch { Issue.record("\(comment): \(error)") }
+            let worker = try #require(world.workers.first)
+            let trace = worker.gate.crossings
+            let name = trace.indices.contains(crossing) ? trace[crossing] : "never"
+            try await world.expectArrived(id, Self.file, at: "d/f", "\(comment), \(name)")
+            return trace
+        }
+    }
+
+    @Test(
+        "One worker, and its successor",
+        arguments: [Fate.dies, .fails, .isCancelled, .stops(.seconds(40))]
+    )
+    func sweep(fate: Fate) throws {
+        let count = try crossings(nil, at: 0, slots: 1) { _ in }.count
+        #expect(count > 60)
+        for crossing in 0..<count { _ = try crossings(fate, at: crossing, slots: 1) { _ in } }
+    }
+
+    @Test(
+        "Three jobs at once",
+        arguments: [Fate.dies, .fails, .isCancelled, .stops(.seconds(40))]
+    )
+    func concurrent(fate: Fate) throws {
+        let count = try crossings(nil, at: 0, slots: 3) { _ in }.count
+        for crossing in 0..<count { _ = try crossings(fate, at: crossing, slots: 3) { _ in } }
+    }
+
+    @Test(
+        "The part file is lost at some time, and the worker that builds it anew dies",
+        arguments: [Fate.dies, .fails]
+    )
+    func partFileLost(fate: Fate) throws {
+        let lose: @Sendable (World) -> Void = { world in
+            world.target.faults.plant(TargetError(.partFileLost, "planted"), in: .seal)
+        }
+        let count = try crossings(nil, at: 0, slots: 1, prepare: lose).count
+        for crossing in 0..<count { _ = try crossings(fate, at: crossing, slots: 1, prepare: lose) }
+    }
+}

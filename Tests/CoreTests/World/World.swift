@@ -1,0 +1,196 @@
+// A whole Ferry in memory: Core's real use cases, in processes that can die, on ports that can fail, in time that only
+// passes when everybody waits. The same seed gives the same history.
+
+import Core
+import CoreTesting
+import Synchronization
+
+/// What ended a world before its story did.
+enum WorldError: Error, Hashable {
+    /// Everybody waits, and for nothing.
+    case deadlock
+    /// Work was left after a long time.
+    case stuck(String)
+}
+
+/// The servers that all processes share, and the thread and time in which they run.
+final class World: Sendable {
+    private struct State: Sendable {
+        var random: SeededRandom
+        var background: [Task<Void, Never>] = []
+        var workers: [WorldProcess] = []
+        var started = 0
+    }
+
+    let executor: SeededExecutor
+    let clock = VirtualClock()
+    let server: InMemoryIndexServer
+    let staging: InMemoryStaging
+    let target: InMemoryTarget
+    let queue: InMemoryJobQueue
+    let bus = InMemoryEventBus()
+    let limits: UploadLimits
+    private let state: Mutex<State>
+
+    static let targetID = require(TargetID("t"))
+    static let owner = Principal(owner: require(Owner("alice")), roles: [.uploader])
+    static let stranger = Principal(owner: require(Owner("mallory")), roles: [.uploader])
+
+    init(
+        seed: UInt64 = 1,
+        stagingLimit: Int64 = .max,
+        limits: UploadLimits = UploadLimits(partSize: 4_096),
+        probe: (@Sendable (TargetPath) -> Bool?)? = nil
+    ) {
+        let clock = clock
+        executor = SeededExecutor(seed: seed)
+        state = Mutex(State(random: SeededRandom(seed: ~seed)))
+        server = InMemoryIndexServer(clock: { clock.now })
+        staging = InMemoryStaging(
+            limit: stagingLimit,
+            faults: PortFaults(intercept: Gate.staging),
+            now: { clock.now },
+            digest: World.digest
+        )
+        let target = InMemoryTarget(faults: PortFaults(intercept: Gate.target), piece: 1_500, digest: World.digest)
+        self.target = target
+        queue = InMemoryJobQueue(answerProbe: { path, _ in
+            if let probe { return probe(path) }
+            return target.files[path] != nil
+        })
+        self.limits = limits
+    }
+
+    /// Stands for SHA-256: as wide, and quick.
+    static let digest: @Sendable ([UInt8]) -> SHA256Digest = { bytes in
+        var words: [UInt64] = [1, 2, 3, UInt64(bytes.count)]
+        for byte in bytes {
+            for index in 0..<3 { words[index] = (words[index] ^ UInt64(byte)) &* (0x100_0000_01B3 + UInt64(index) * 2) }
+        }
+        let result = words.flatMap { word in (0..<8).map { UInt8(truncatingIfNeeded: word >> (8 * UInt64($0))) } }
+        return require(SHA256Digest(bytes: result))
+    }
+
+    /// A random number of the world's own.
+    func random() -> UInt64 { state.withLock { $0.random.next() } }
+
+    var surroundings: Surroundings {
+        Surroundings(
+            now: { [clock] in clock.now },
+            sleep: { [clock] in try await clock.sleep($0) },
+            random: { self.random() }
+        )
+    }
+
+    // MARK: Running
+
+    /// Runs a story to its end, and then ends all that runs beside it.
+    func run<Value: Sendable>(_ story: @escaping @Sendable () async throws -> Value) throws -> Value {
+        let told = Told<Value>()
+        Task(executorPreference: executor) {
+            do { told.end(.success(try await story())) } catch { told.end(.failure(error)) }
+        }
+        defer { endBackground() }
+        while true {
+            if let result = told.result { return try result.get() }
+            clock.tick()
+            if !executor.step(), !clock.wakeNext() { throw WorldError.deadlock }
+        }
+    }
+
+    private func endBackground() {
+        for task in state.withLock({ $0.background }) { task.cancel() }
+        state.withLock { $0.background = [] }
+        while executor.step() || clock.wakeNext() {}
+    }
+
+    /// Runs something beside the story, until the story ends.
+    func background(_ work: @escaping @Sendable () async -> Void) {
+        let task = Task(executorPreference: executor) { await work() }
+        state.withLock { $0.background.append(task) }
+    }
+
+    /// A process that has found the index to be staging's, and keeps looking.
+    func process(_ name: String) async throws -> WorldProcess {
+        let process = WorldProcess(name, in: self)
+        while try await process.keeper.check() == .waiting { try await clock.sleep(.milliseconds(100)) }
+        background { await process.keeper.run(losses: AsyncStream { _ in }) { _ in } }
+        return process
+    }
+
+    /// Starts a worker that takes jobs until it dies; one that died is followed by another.
+    func startWorker(slots: Int = 1, planned: (Gate) -> Void = { _ in }) async throws {
+        let number = state.withLock { state in
+            state.started += 1
+            return state.started
+        }
+        let worker = try await process("worker-\(number)")
+        planned(worker.gate)
+        if number == 1 {
+            background { [queue] in
+                // The janitor. What the broker has taken is not sent again, so it may look often.
+                while (try? await self.clock.sleep(.milliseconds(500))) != nil {
+                    if queue.isAvailable { _ = try? await worker.relay.relayDue(of: World.targetID) }
+                }
+            }
+        }
+        state.withLock { $0.workers.append(worker) }
+        for slot in 0..<slots { background { await worker.work(slot: slot) } }
+        background {
+            while !worker.gate.isDead {
+                guard (try? await self.clock.sleep(.milliseconds(200))) != nil else { return }
+            }
+            try? await self.startWorker(slots: slots)
+        }
+    }
+
+    /// The workers that were started, dead ones too.
+    var workers: [WorldProcess] { state.withLock { $0.workers } }
+
+    /// Waits until no job is left anywhere.
+    func settle(within limit: Duration = .seconds(1_800)) async throws {
+        let deadline = clock.now + limit
+        var quietRounds = 0
+        while quietRounds < 3 {
+            let index = server.index
+            let isQuiet =
+                index.outboxEntries.isEmpty && queue.waiting.isEmpty && workers.allSatisfy { $0.isIdle }
+            quietRounds = isQuiet ? quietRounds + 1 : 0
+            guard clock.now < deadline else {
+                throw WorldError.stuck("outbox \(index.outboxEntries), waiting \(queue.waiting)")
+            }
+            try await clock.sleep(.milliseconds(300))
+        }
+    }
+
+    /// What is left of anything: nothing, when all uploads have ended well.
+    func leftovers() async throws -> [String] {
+        let index = server.index
+        return target.partFiles.keys.map { "part file \($0.name)" }
+            + index.heldPaths.map { "path \($0.path)" }
+            + index.outboxEntries.map { "outbox \($0.job)" }
+            + queue.waiting.map { "queue \($0.job)" }
+            + (try await staging.uploads(after: nil, touchedSince: nil, limit: 100)).map { "staging \($0)" }
+            + index.uploads.filter { !$0.state.isEnded }.map {
+                "upload \($0.id) \($0.state) \(String(describing: $0.failure))"
+            }
+    }
+}
+
+/// The end of a story.
+private final class Told<Value: Sendable>: Sendable {
+    private let outcome = Mutex<Result<Value, any Error>?>(nil)
+
+    var result: Result<Value, any Error>? { outcome.withLock { $0 } }
+
+    func end(_ result: Result<Value, any Error>) { outcome.withLock { $0 = result } }
+}
+
+/// A literal of a test that is known to be well-formed.
+func require<Value>(_ value: Value?) -> Value {
+    guard let value else { preconditionFailure("a test's literal is malformed") }
+    return value
+}
+
+/// A literal path.
+func path(_ text: String) -> TargetPath { require(try? TargetPath(text)) }
