@@ -7,179 +7,188 @@ import Foundation
 import Harness
 import Testing
 
-@Suite struct TargetCommitConformanceTests {
-    private let bytes = Bytes.seeded(1, count: 100_000)
+extension OnTargets {
+    @Suite struct TargetCommitConformanceTests {
+        private let bytes = Bytes.seeded(1, count: 100_000)
 
-    private func prepared(_ test: TargetUnderTest, _ file: PartFile, _ bytes: Bytes? = nil) async throws {
-        try await test.session.prepare(file, size: nil)
-        _ = try await test.session.ship(BytesReader(bytes ?? self.bytes), into: file)
-    }
-
-    @Test(arguments: TargetKind.allCases) func aSealedFileHasItsTimeAndTakesItAlong(kind: TargetKind) async throws {
-        try await withTarget(kind) { test async throws in
-            let file = try PartFile.sample()
-            try await prepared(test, file)
-            let sealed = try await test.session.seal(file, size: 100_000, modified: 1_700_000_001)
-            let expected = FileFacts(kind: .file, size: 100_000, modified: 1_700_000_001)
-            #expect(sealed.facts == expected)
-            #expect(try await test.session.facts(of: file) == expected)
-            #expect(try await test.session.rename(file, overwrite: .never) == .renamed(atomic: true))
-            try await sealed.sync()
-            try await test.session.sync(file.path)
-            await sealed.close()
-            #expect(try await test.session.facts(of: file.path) == expected)
-            #expect(try await test.session.facts(of: file) == nil)
-            #expect(test.content(file.path) == bytes)
+        private func prepared(_ test: TargetUnderTest, _ file: PartFile, _ bytes: Bytes? = nil) async throws {
+            try await test.session.prepare(file, size: nil)
+            _ = try await test.session.ship(BytesReader(bytes ?? self.bytes), into: file)
         }
-    }
 
-    @Test(arguments: TargetKind.allCases) func onlyAWholeFileIsSealed(kind: TargetKind) async throws {
-        try await withTarget(kind) { test async throws in
-            let file = try PartFile.sample()
-            try await prepared(test, file)
-            for size: Int64 in [0, 99_999, 100_001] {
-                let error = await failure {
-                    _ = try await test.session.seal(file, size: size, modified: 1)
+        @Test(arguments: TargetKind.allCases) func aSealedFileHasItsTimeAndTakesItAlong(kind: TargetKind) async throws {
+            try await withTarget(kind) { test async throws in
+                let file = try PartFile.sample()
+                try await prepared(test, file)
+                let sealed = try await test.session.seal(file, size: 100_000, modified: 1_700_000_001)
+                let expected = FileFacts(kind: .file, size: 100_000, modified: 1_700_000_001)
+                #expect(sealed.facts == expected)
+                #expect(try await test.session.facts(of: file) == expected)
+                #expect(try await test.session.rename(file, overwrite: .never) == .renamed(atomic: true))
+                try await sealed.sync()
+                try await test.session.sync(file.path)
+                await sealed.close()
+                #expect(try await test.session.facts(of: file.path) == expected)
+                #expect(try await test.session.facts(of: file) == nil)
+                #expect(test.content(file.path) == bytes)
+            }
+        }
+
+        @Test(arguments: TargetKind.allCases) func onlyAWholeFileIsSealed(kind: TargetKind) async throws {
+            try await withTarget(kind) { test async throws in
+                let file = try PartFile.sample()
+                try await prepared(test, file)
+                for size: Int64 in [0, 99_999, 100_001] {
+                    let error = await failure {
+                        _ = try await test.session.seal(file, size: size, modified: 1)
+                    }
+                    #expect(error?.kind == .partFileLost)
                 }
+                try await test.session.remove(file)
+                let error = await failure { _ = try await test.session.seal(file, size: 100_000, modified: 1) }
                 #expect(error?.kind == .partFileLost)
+                #expect(try await test.session.facts(of: file) == nil)
             }
-            try await test.session.remove(file)
-            let error = await failure { _ = try await test.session.seal(file, size: 100_000, modified: 1) }
-            #expect(error?.kind == .partFileLost)
-            #expect(try await test.session.facts(of: file) == nil)
         }
-    }
 
-    @Test(arguments: TargetKind.allCases) func anEmptyFileIsAFile(kind: TargetKind) async throws {
-        try await withTarget(kind) { test async throws in
-            let file = try PartFile.sample()
-            try await prepared(test, file, Bytes([]))
-            await (try await test.session.seal(file, size: 0, modified: 5)).close()
-            #expect(try await test.session.rename(file, overwrite: .never) == .renamed(atomic: true))
-            #expect(test.content(file.path)?.count == 0)
-            #expect(try await test.session.digest(of: file.path, size: 0) == digest(Bytes([])))
+        @Test(arguments: TargetKind.allCases) func anEmptyFileIsAFile(kind: TargetKind) async throws {
+            try await withTarget(kind) { test async throws in
+                let file = try PartFile.sample()
+                try await prepared(test, file, Bytes([]))
+                await (try await test.session.seal(file, size: 0, modified: 5)).close()
+                #expect(try await test.session.rename(file, overwrite: .never) == .renamed(atomic: true))
+                #expect(test.content(file.path)?.count == 0)
+                #expect(try await test.session.digest(of: file.path, size: 0) == digest(Bytes([])))
+            }
         }
-    }
 
-    @Test(arguments: TargetKind.allCases) func aTakenNameStaysAsItIs(kind: TargetKind) async throws {
-        try await withTarget(kind) { test async throws in
-            let file = try PartFile.sample()
-            let theirs = Bytes.seeded(9, count: 10)
-            try await prepared(test, file)
-            try test.put(theirs, file.path)
-            #expect(try await test.session.rename(file, overwrite: .never) == .taken)
-            #expect(test.content(file.path) == theirs)
-            #expect(test.content(file) == bytes)
+        @Test(arguments: TargetKind.allCases) func aTakenNameStaysAsItIs(kind: TargetKind) async throws {
+            try await withTarget(kind) { test async throws in
+                let file = try PartFile.sample()
+                let theirs = Bytes.seeded(9, count: 10)
+                try await prepared(test, file)
+                try test.put(theirs, file.path)
+                #expect(try await test.session.rename(file, overwrite: .never) == .taken)
+                #expect(test.content(file.path) == theirs)
+                #expect(test.content(file) == bytes)
+            }
         }
-    }
 
-    @Test(arguments: TargetKind.allCases) func aReplacedFileLeavesNothing(kind: TargetKind) async throws {
-        try await withTarget(kind) { test async throws in
-            let file = try PartFile.sample()
-            try await prepared(test, file)
-            try test.put(Bytes.seeded(9, count: 10), file.path)
-            #expect(try await test.session.rename(file, overwrite: .replace) == .renamed(atomic: kind != .bare))
-            #expect(test.content(file.path) == bytes)
-            #expect(test.content(file) == nil)
-            if kind != .memory { #expect(try test.names(in: "in") == ["film.mov"]) }
-            // Nothing to replace: one step everywhere.
-            let next = try PartFile.sample("in/other.mov")
-            try await prepared(test, next)
-            #expect(try await test.session.rename(next, overwrite: .replace) == .renamed(atomic: true))
-            if kind != .memory { #expect(try test.names(in: "in") == ["film.mov", "other.mov"]) }
+        @Test(arguments: TargetKind.allCases) func aReplacedFileLeavesNothing(kind: TargetKind) async throws {
+            try await withTarget(kind) { test async throws in
+                let file = try PartFile.sample()
+                try await prepared(test, file)
+                try test.put(Bytes.seeded(9, count: 10), file.path)
+                #expect(try await test.session.rename(file, overwrite: .replace) == .renamed(atomic: kind != .bare))
+                #expect(test.content(file.path) == bytes)
+                #expect(test.content(file) == nil)
+                if kind != .memory { #expect(try test.names(in: "in") == ["film.mov"]) }
+                // Nothing to replace: one step everywhere.
+                let next = try PartFile.sample("in/other.mov")
+                try await prepared(test, next)
+                #expect(try await test.session.rename(next, overwrite: .replace) == .renamed(atomic: true))
+                if kind != .memory { #expect(try test.names(in: "in") == ["film.mov", "other.mov"]) }
+            }
         }
-    }
 
-    @Test(arguments: TargetKind.allCases, Overwrite.allCases)
-    func aRenameWithoutAPartFileIsUnsettled(kind: TargetKind, overwrite: Overwrite) async throws {
-        try await withTarget(kind) { test async throws in
-            let file = try PartFile.sample()
-            #expect(
-                await failure { _ = try await test.session.rename(file, overwrite: overwrite) }?.kind == .interrupted
-            )
-            let theirs = Bytes.seeded(9, count: 10)
-            try test.put(theirs, file.path)
-            #expect(
-                await failure { _ = try await test.session.rename(file, overwrite: overwrite) }?.kind == .interrupted
-            )
-            #expect(test.content(file.path) == theirs)
-            if kind != .memory { #expect(try test.names(in: "in") == ["film.mov"]) }
+        @Test(arguments: TargetKind.allCases, Overwrite.allCases)
+        func aRenameWithoutAPartFileIsUnsettled(kind: TargetKind, overwrite: Overwrite) async throws {
+            try await withTarget(kind) { test async throws in
+                let file = try PartFile.sample()
+                #expect(
+                    await failure { _ = try await test.session.rename(file, overwrite: overwrite) }?.kind
+                        == .interrupted
+                )
+                let theirs = Bytes.seeded(9, count: 10)
+                try test.put(theirs, file.path)
+                #expect(
+                    await failure { _ = try await test.session.rename(file, overwrite: overwrite) }?.kind
+                        == .interrupted
+                )
+                #expect(test.content(file.path) == theirs)
+                if kind != .memory { #expect(try test.names(in: "in") == ["film.mov"]) }
+            }
         }
-    }
 
-    @Test(arguments: TargetKind.allCases) func digestsAreOfFinalFiles(kind: TargetKind) async throws {
-        try await withTarget(kind) { test async throws in
-            let path = try TargetPath("in/film.mov")
-            #expect(try await test.session.digest(of: path, size: 10) == nil)
-            for (seed, size) in [1, 65_536, 3_000_000].enumerated() {
-                let bytes = Bytes.seeded(UInt64(seed), count: size)
+        @Test(arguments: TargetKind.allCases) func digestsAreOfFinalFiles(kind: TargetKind) async throws {
+            try await withTarget(kind) { test async throws in
+                let path = try TargetPath("in/film.mov")
+                #expect(try await test.session.digest(of: path, size: 10) == nil)
+                for (seed, size) in [1, 65_536, 3_000_000].enumerated() {
+                    let bytes = Bytes.seeded(UInt64(seed), count: size)
+                    try test.put(bytes, path)
+                    #expect(try await test.session.digest(of: path, size: Int64(size)) == digest(bytes))
+                }
+                #expect(try await test.session.digest(of: TargetPath("in"), size: 10) == nil)
+            }
+        }
+
+        @Test(arguments: TargetKind.allCases) func damageOnTheTargetIsFoundWhenThePartComesAgain(
+            kind: TargetKind
+        ) async throws {
+            try await withTarget(kind) { test async throws in
+                let file = try PartFile.sample()
+                try await prepared(test, file)
+                try test.damage(file, at: 50_000)
+                #expect(test.content(file) != bytes)
+                _ = try await test.session.ship(BytesReader(bytes), into: file)
+                #expect(test.content(file) == bytes)
+            }
+        }
+
+        @Test(arguments: TargetKind.allCases) func syncNeedsAFile(kind: TargetKind) async throws {
+            guard kind != .bare else { return }
+            try await withTarget(kind) { test async throws in
+                let path = try TargetPath("in/film.mov")
+                #expect(await failure { try await test.session.sync(path) }?.kind == .notFound)
+            }
+        }
+
+        @Test(arguments: TargetKind.allCases) func removingGoesByUploadAndGeneration(kind: TargetKind) async throws {
+            try await withTarget(kind) { test async throws in
+                let own = try (1...4).map { try PartFile.sample(generation: UInt64($0)) }
+                let elsewhere = try PartFile.sample("other/film.mov", generation: 1)
+                let others = try PartFile.sample(upload: 2, generation: 1)
+                let inRoot = try PartFile.sample("film.mov", generation: 1)
+                for file in own + [elsewhere, others, inRoot] { try await test.session.prepare(file, size: nil) }
+                let path = own[0].path
+                let upload = own[0].upload
                 try test.put(bytes, path)
-                #expect(try await test.session.digest(of: path, size: Int64(size)) == digest(bytes))
+                #expect(
+                    try await test.session.removePartFiles(of: upload, beside: path, before: own[2].generation) == 2
+                )
+                #expect(own.map { test.content($0) != nil } == [false, false, true, true])
+                #expect(
+                    try await test.session.removePartFiles(of: upload, beside: path, before: own[2].generation) == 0
+                )
+                try await test.session.remove(own[2])
+                try await test.session.remove(own[2])
+                #expect(own.map { test.content($0) != nil } == [false, false, false, true])
+                #expect(try await test.session.removePartFiles(of: upload, beside: path, before: nil) == 1)
+                for file in [elsewhere, others, inRoot] { #expect(test.content(file) != nil) }
+                #expect(test.content(path) == bytes)
+                #expect(try await test.session.removePartFiles(of: upload, beside: inRoot.path, before: nil) == 1)
+                let nowhere = try TargetPath("never/made/film.mov")
+                #expect(try await test.session.removePartFiles(of: upload, beside: nowhere, before: nil) == 0)
+                try await test.session.remove(PartFile.sample("never/made/film.mov"))
             }
-            #expect(try await test.session.digest(of: TargetPath("in"), size: 10) == nil)
         }
-    }
 
-    @Test(arguments: TargetKind.allCases) func damageOnTheTargetIsFoundWhenThePartComesAgain(
-        kind: TargetKind
-    ) async throws {
-        try await withTarget(kind) { test async throws in
-            let file = try PartFile.sample()
-            try await prepared(test, file)
-            try test.damage(file, at: 50_000)
-            #expect(test.content(file) != bytes)
-            _ = try await test.session.ship(BytesReader(bytes), into: file)
-            #expect(test.content(file) == bytes)
-        }
-    }
-
-    @Test(arguments: TargetKind.allCases) func syncNeedsAFile(kind: TargetKind) async throws {
-        guard kind != .bare else { return }
-        try await withTarget(kind) { test async throws in
-            let path = try TargetPath("in/film.mov")
-            #expect(await failure { try await test.session.sync(path) }?.kind == .notFound)
-        }
-    }
-
-    @Test(arguments: TargetKind.allCases) func removingGoesByUploadAndGeneration(kind: TargetKind) async throws {
-        try await withTarget(kind) { test async throws in
-            let own = try (1...4).map { try PartFile.sample(generation: UInt64($0)) }
-            let elsewhere = try PartFile.sample("other/film.mov", generation: 1)
-            let others = try PartFile.sample(upload: 2, generation: 1)
-            let inRoot = try PartFile.sample("film.mov", generation: 1)
-            for file in own + [elsewhere, others, inRoot] { try await test.session.prepare(file, size: nil) }
-            let path = own[0].path
-            let upload = own[0].upload
-            try test.put(bytes, path)
-            #expect(try await test.session.removePartFiles(of: upload, beside: path, before: own[2].generation) == 2)
-            #expect(own.map { test.content($0) != nil } == [false, false, true, true])
-            #expect(try await test.session.removePartFiles(of: upload, beside: path, before: own[2].generation) == 0)
-            try await test.session.remove(own[2])
-            try await test.session.remove(own[2])
-            #expect(own.map { test.content($0) != nil } == [false, false, false, true])
-            #expect(try await test.session.removePartFiles(of: upload, beside: path, before: nil) == 1)
-            for file in [elsewhere, others, inRoot] { #expect(test.content(file) != nil) }
-            #expect(test.content(path) == bytes)
-            #expect(try await test.session.removePartFiles(of: upload, beside: inRoot.path, before: nil) == 1)
-            let nowhere = try TargetPath("never/made/film.mov")
-            #expect(try await test.session.removePartFiles(of: upload, beside: nowhere, before: nil) == 0)
-            try await test.session.remove(PartFile.sample("never/made/film.mov"))
-        }
-    }
-
-    @Test(arguments: TargetKind.allCases) func inspectionSaysWhatTheTargetCanDo(kind: TargetKind) async throws {
-        try await withTarget(kind) { test async throws in
-            let facts = try await test.session.inspect()
-            #expect(facts["merge"] == "in-place")
-            switch kind {
-            case .memory: break
-            case .shell: #expect(facts["exec"] == "yes" && facts["verify"] == "digest" && facts["freeBytes"] != nil)
-            case .noCommands: #expect(facts["exec"] == "no" && facts["verify"] == "size" && facts["freeBytes"] != nil)
-            case .bare:
-                #expect(facts["exec"] == "no" && facts["verify"] == "readback" && facts["freeBytes"] == nil)
-                #expect(facts["writeLength"] == "32768")
-                let offered = (facts["extensions"] ?? "").split(separator: " ").map { $0.prefix { $0 != "@" } }
-                for name in TargetKind.withheld { #expect(!offered.contains(Substring(name))) }
+        @Test(arguments: TargetKind.allCases) func inspectionSaysWhatTheTargetCanDo(kind: TargetKind) async throws {
+            try await withTarget(kind) { test async throws in
+                let facts = try await test.session.inspect()
+                #expect(facts["merge"] == "in-place")
+                switch kind {
+                case .memory: break
+                case .shell: #expect(facts["exec"] == "yes" && facts["verify"] == "digest" && facts["freeBytes"] != nil)
+                case .noCommands:
+                    #expect(facts["exec"] == "no" && facts["verify"] == "size" && facts["freeBytes"] != nil)
+                case .bare:
+                    #expect(facts["exec"] == "no" && facts["verify"] == "readback" && facts["freeBytes"] == nil)
+                    #expect(facts["writeLength"] == "32768")
+                    let offered = (facts["extensions"] ?? "").split(separator: " ").map { $0.prefix { $0 != "@" } }
+                    for name in TargetKind.withheld { #expect(!offered.contains(Substring(name))) }
+                }
             }
         }
     }

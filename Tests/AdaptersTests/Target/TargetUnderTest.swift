@@ -7,6 +7,7 @@ import Foundation
 import Harness
 import Logging
 import SFTP
+import Testing
 
 /// Which implementation, and on which kind of server.
 enum TargetKind: String, CaseIterable, Sendable {
@@ -142,6 +143,9 @@ struct TargetUnderTest: Sendable {
         try FileManager.default.createDirectory(atPath: path(relative), withIntermediateDirectories: true)
     }
 }
+
+/// One after the other: many servers at once would leave other tests no processor.
+@Suite(.serialized) enum OnTargets {}
 
 let silent = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 
