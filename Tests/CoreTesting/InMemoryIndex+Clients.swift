@@ -39,6 +39,8 @@ extension InMemoryIndex {
             move(&entry, to: state, now)
             entry.upload.failure = nil
             entry.round += 1
+            // The jobs of other parts were dropped while it had failed: the merge job records them anew.
+            _ = recordMerge(entry, now)
         }
         let due = now + Self.grace
         return .applied(save(entry), [self.record(.ship(id, offset: part.offset), record.target, due)])
@@ -101,9 +103,9 @@ extension InMemoryIndex {
         entry.upload.failure = nil
         entry.upload.attempts = 0
         entry.round += 1
-        var entries: [OutboxEntry] = []
-        if state == .merging || state == .committing { entries.append(recordMerge(entry, now)) }
-        return .applied(save(entry), entries)
+        // Where parts are to be shipped, the merge job records their jobs.
+        let job = recordMerge(entry, now)
+        return .applied(save(entry), [job])
     }
 }
 

@@ -147,11 +147,11 @@ final class World: Sendable {
     /// The workers that were started, dead ones too.
     var workers: [WorldProcess] { state.withLock { $0.workers } }
 
-    /// Waits until no job is left anywhere.
+    /// Waits until no job is left anywhere, for longer than it takes to notice that an index was lost.
     func settle(within limit: Duration = .seconds(1_800)) async throws {
         let deadline = clock.now + limit
         var quietRounds = 0
-        while quietRounds < 3 {
+        while quietRounds < 8 {
             let index = server.index
             let isQuiet =
                 index.outboxEntries.isEmpty && queue.waiting.isEmpty && workers.allSatisfy { $0.isIdle }
@@ -159,7 +159,7 @@ final class World: Sendable {
             guard clock.now < deadline else {
                 throw WorldError.stuck("outbox \(index.outboxEntries), waiting \(queue.waiting)")
             }
-            try await clock.sleep(.milliseconds(300))
+            try await clock.sleep(.seconds(1))
         }
     }
 

@@ -80,13 +80,14 @@ struct WorldClient: Sendable {
         to text: String,
         overwrite: Overwrite = .never,
         declares: Bool = true,
+        isSized: Bool = true,
         between: (Int) async throws -> Void = { _ in }
     ) async throws -> UploadID {
         try await between(0)
         let id = try await insist { () throws(IntakeError) in
             try await create(
                 text,
-                size: Int64(file.count),
+                size: isSized ? Int64(file.count) : nil,
                 digest: declares ? World.digest(file) : nil,
                 overwrite: overwrite,
                 key: "send \(text)"

@@ -32,5 +32,7 @@ if isDamaged and is_whole(upload) then
   set(upload, 'fromState', nil)
   explain(upload, nil, nil)
   add(upload, 'round', 1)
+  -- The jobs of other parts were dropped while it had failed: the merge job records them anew.
+  record_merge(upload)
 end
 return applied(upload, { record(upload, 'ship:' .. upload.id .. ':' .. offset, now + grace) })

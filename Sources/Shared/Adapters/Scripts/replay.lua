@@ -26,5 +26,5 @@ explain(upload, nil, nil)
 set(upload, 'attempts', '0')
 -- What parts' jobs have failed before counts no more.
 add(upload, 'round', 1)
-if state == 'merging' or state == 'committing' then return applied(upload, { record_merge(upload) }) end
-return applied(upload)
+-- Where parts are to be shipped, the merge job records their jobs.
+return applied(upload, { record_merge(upload) })

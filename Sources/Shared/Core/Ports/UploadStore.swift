@@ -215,7 +215,8 @@ public protocol UploadStore: Sendable {
 
     /// Takes the path lock for a new upload, or says who has it.
     func create(_ record: UploadRecord) async throws(StoreError) -> CreateResult
-    /// Records a staged part and its ship job. The same digest again changes nothing.
+    /// Records a staged part and its ship job. The same digest again changes nothing. The last damaged part that is
+    /// sent again sends the upload on its way, and records a merge job too, which finds what else is to be shipped.
     func receive(_ part: Part, of id: UploadID) async throws(StoreError) -> Change<ReceiveRefusal>
     /// Fixes size and digest, and moves on to `shipping`, or to `merging` with its job when all is shipped.
     func complete(_ id: UploadID, size: Int64, digest: SHA256Digest?) async throws(StoreError) -> Change<
@@ -225,7 +226,7 @@ public protocol UploadStore: Sendable {
     func cancel(_ id: UploadID) async throws(StoreError) -> Change<EndRefusal>
     /// Marks an abandoned upload, and records the clean job; refused unless its time has come.
     func expire(_ id: UploadID) async throws(StoreError) -> Change<ExpireRefusal>
-    /// Sends a failed upload on its way again (see `UploadState.resumed`); with `overwrite`, a waiting
+    /// Sends a failed upload on its way again (see `UploadState.resumed`) by a merge job; with `overwrite`, a waiting
     /// `target-exists` may now replace.
     func replay(_ id: UploadID, overwrite: Overwrite?) async throws(StoreError) -> Change<WorkRefusal>
 

@@ -133,7 +133,6 @@ extension UploadIntake {
         }
         guard case .applied(let upload, let entries) = change else { return .resumed(holder) }
         follow(upload, entries, .jobReplayed)
-        try await requeueShips(of: upload)
         return .resumed(upload)
     }
 

@@ -10,7 +10,7 @@ extension UploadIntake {
         digest: SHA256Digest?,
         for principal: Principal
     ) async throws(IntakeError) -> Upload {
-        let upload = try await upload(id, for: principal)
+        var upload = try await upload(id, for: principal)
         if let digest, let declared = upload.record.digest, digest != declared { throw .differentContent(id) }
         switch upload.state {
         case .cancelled, .expired: throw .gone(upload.state)
@@ -21,7 +21,7 @@ extension UploadIntake {
             // It was asked before; a digest that comes only now must still be recorded, or be refused.
             if digest == nil || upload.record.digest != nil { return upload }
             if upload.state == .committing || upload.state == .done { return upload }
-        case .receiving: break
+        case .receiving: upload = try await caughtUp(upload)
         }
         let size = try await checkedSize(of: upload)
         let digest = digest ?? upload.record.digest
@@ -48,6 +48,15 @@ extension UploadIntake {
         case .unknown:
             throw .notFound
         }
+    }
+
+    /// The upload with all parts that staging has. An index that was set back knows fewer until it is read anew: parts
+    /// would be asked for again, and a file without a size would be cut off.
+    private func caughtUp(_ upload: Upload) async throws(IntakeError) -> Upload {
+        guard let found = try await staged({ () throws(StagingError) in try await staging.read(upload.id) }),
+            Manifest(found.parts).bytes > upload.received.bytes
+        else { return upload }
+        return try await restored(found) ?? upload
     }
 
     private func isCompleteAsked(_ id: UploadID) async throws(IntakeError) -> Bool {

@@ -97,8 +97,6 @@ extension UploadIntake {
         switch change {
         case .applied(let now, let entries):
             follow(now, entries, .partReceived)
-            // A damaged part was sent again: the upload goes on, with all that had not been shipped by then.
-            if upload.state == .failed, now.state.isShippable { try await requeueShips(of: now) }
         case .refused(.conflict):
             throw .partConflict(number: number)
         case .refused(.state(let state)):

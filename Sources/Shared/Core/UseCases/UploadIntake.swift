@@ -79,6 +79,11 @@ public struct UploadIntake: Sendable {
         guard let staged = try await staged({ () throws(StagingError) in try await staging.read(id) }) else {
             return nil
         }
+        return try await restored(staged)
+    }
+
+    /// Brings an upload back, or up to what staging says; nil where its path is another's by now.
+    func restored(_ staged: StagedUpload) async throws(IntakeError) -> Upload? {
         guard
             case .applied(let upload, let entries) = try await asking({ () throws(StoreError) in
                 try await store.restore(staged.withoutLateParts)

@@ -1,0 +1,126 @@
+import Core
+import CoreTesting
+import Synchronization
+import Testing
+
+/// A clock's error.
+final class Shift: Sendable {
+    private let state = Mutex(Duration.zero)
+
+    var value: Duration {
+        get { state.withLock { $0 } }
+        set { state.withLock { $0 = newValue } }
+    }
+}
+
+@Suite("An index that was lost, restarted or set back")
+struct IndexKeeperTests {
+    private static let file = Bytes.seeded(17, count: 9_000).array
+
+    @Test("Foreign, current, restarted; while one rebuilds the others wait")
+    func conditions() throws {
+        let world = World()
+        try world.run {
+            let first = WorldProcess("first", in: world)
+            let second = WorldProcess("second", in: world)
+            #expect(try await first.keeper.check() == .rebuilt(uploads: 0))
+            #expect(try await second.keeper.check() == .current)
+            let client = WorldClient(world: world, api: first)
+            let id = try await client.create("a", size: 9_000).upload.id
+            try await client.put(1, of: id, Self.file[..<4_096])
+            world.server.restart()
+            await #expect(throws: IntakeError.self) { try await client.put(2, of: id, Self.file[4_096..<8_192]) }
+            #expect(try await second.leases.acquire("rebuild", holder: "somebody", for: .seconds(15)))
+            #expect(try await first.keeper.check() == .waiting)
+            try await world.clock.sleep(.seconds(16))
+            #expect(try await first.keeper.check() == .rebuilt(uploads: 1))
+            #expect(try await second.keeper.check() == .current)
+            world.server.wipe()
+            #expect(try await second.keeper.check() == .rebuilt(uploads: 1))
+            #expect(world.server.index.uploads.first?.received.bytes == 8_192)
+            #expect(world.server.index.outboxEntries.count == 2)
+        }
+    }
+
+    @Test("A record that cannot be read is left alone, and keeps no other from coming back")
+    func unreadable() throws {
+        let world = World()
+        try world.run {
+            let client = try await world.client()
+            let bad = try await client.create("a", size: 1).upload.id
+            let good = try await client.create("b", size: 1).upload.id
+            world.staging.makeUnreadable(bad, "of a newer version")
+            world.server.wipe()
+            #expect(try await client.api.keeper.check() == .rebuilt(uploads: 1))
+            #expect(world.server.index.uploads.map(\.id) == [good])
+        }
+    }
+
+    /// What happens to the index.
+    enum Loss: CaseIterable, Hashable, Sendable {
+        case wiped, restarted, setBack
+    }
+
+    @Test("Between any two requests of a client", arguments: Loss.allCases, 0...9)
+    func betweenRequests(loss: Loss, number: Int) throws {
+        let step = number / 2
+        let world = World(seed: UInt64(number))
+        try world.run {
+            let client = try await world.client()
+            try await world.startWorker(slots: 2)
+            let earlier = Mutex(world.server.index)
+            let id = try await client.send(Self.file, to: "a", isSized: number % 2 == 0) { now in
+                // A second before the loss: what the lost tail of a log would have kept.
+                if now == step - 1 { earlier.withLock { $0 = world.server.index } }
+                guard now == step else { return }
+                Self.strike(loss, world, earlier.withLock { $0 })
+            }
+            try await world.settle()
+            try await world.expectArrived(id, Self.file, at: "a", "\(loss) before request \(step)")
+        }
+    }
+
+    private static func strike(_ loss: Loss, _ world: World, _ earlier: InMemoryIndex) {
+        switch loss {
+        case .wiped: world.server.wipe()
+        case .restarted: world.server.restart()
+        case .setBack: world.server.rollBack(to: earlier)
+        }
+    }
+
+    @Test("At any step of the worker", arguments: Loss.allCases)
+    func atEveryStep(loss: Loss) throws {
+        var crossing = 0
+        var count = Int.max
+        while crossing < count {
+            count = try lost(loss, at: crossing)
+            crossing += 1
+        }
+        #expect(count > 60)
+    }
+
+    /// Loses the index while the worker is held for a moment at a crossing; answers how many crossings there were.
+    private func lost(_ loss: Loss, at crossing: Int) throws -> Int {
+        let world = World(seed: UInt64(crossing))
+        return try world.run {
+            let client = try await world.client()
+            let earlier = world.server.index
+            let id = try await client.send(Self.file, to: "a")
+            try await world.startWorker { $0.plan(.stops(.milliseconds(700)), at: crossing) }
+            let worker = try #require(world.workers.first)
+            let last = world.clock.now + .seconds(30)
+            while worker.gate.crossings.count <= crossing, world.clock.now < last {
+                try await world.clock.sleep(.milliseconds(20))
+            }
+            Self.strike(loss, world, earlier)
+            do { try await world.settle() } catch { Issue.record("\(loss) at \(crossing): \(error)") }
+            let trace = worker.gate.crossings
+            let isWhole = world.target.files[path("a")]?.bytes == Self.file
+            let left = try await world.leftovers()
+            #expect(isWhole, "\(loss) at \(crossing), \(trace.dropFirst(crossing).first ?? "never")")
+            #expect(left == [], "\(loss) at \(crossing), \(trace.dropFirst(crossing).first ?? "never")")
+            #expect(world.server.index.uploads.allSatisfy { $0.id == id })
+            return trace.count
+        }
+    }
+}
