@@ -58,6 +58,44 @@ struct ConnectionTests {
         #expect(fixture.staging.unfinishedParts == 0)
     }
 
+    @Test func aBrokenFileDoesNotTakeBackWhatAnotherRequestSent() async throws {
+        let fixture = try await APIFixture()
+        try await fixture.serve { api in
+            let bytes = sample(9_000)
+            let digest = "sha-256=:\(Data(SHA256.digest(bytes).bytes).base64EncodedString()):"
+            try await RawConnection.with(port: api.port) { connection in
+                let head = "PUT /v1/files/web-1/a HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer alice-token\r\n"
+                let fields = "Content-Digest: \(digest)\r\nContent-Length: 9000\r\n\r\n"
+                try await connection.send(Array("\(head)\(fields)".utf8) + bytes.prefix(2_000))
+                try await eventually("the part has begun") { fixture.staging.unfinishedParts == 1 }
+                // What a client does whose first request hangs.
+                let again = try await api.request(
+                    "PUT",
+                    "/v1/files/web-1/a",
+                    fields: ["Content-Digest": digest],
+                    body: bytes
+                )
+                #expect(again.status == 202)
+                try await connection.close()
+            }
+            try await eventually("the first request has ended") { fixture.staging.unfinishedParts == 0 }
+            let uploads = try await api.request("GET", "/v1/uploads").json()["uploads"]
+            #expect(uploads?.items.count == 1 && uploads?[0]?["state"]?.text == "shipping")
+        }
+    }
+
+    @Test func aFileGivesWayOfWhichNothingWasAcknowledged() async throws {
+        let fixture = try await APIFixture()
+        try await fixture.serve { api in
+            // As a server leaves it that died while the body came.
+            let left = try await api.create("a", size: 9_000)
+            let answer = try await api.request("PUT", "/v1/files/web-1/a", body: sample(9_000))
+            #expect(answer.status == 202)
+            #expect(try answer.json()["id"]?.text != left)
+            #expect(try await api.request("GET", "/v1/uploads/\(left)").json()["state"]?.text == "cancelled")
+        }
+    }
+
     @Test func aSlowBodyIsRefused() async throws {
         let fixture = try await APIFixture()
         let limits = ServerLimits(minimumRate: 1_000, rateWindow: .milliseconds(400), lingerTime: .milliseconds(200))

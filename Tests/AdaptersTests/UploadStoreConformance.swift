@@ -169,18 +169,40 @@ struct UploadStoreConformance {
         #expect(upload.record.expiresAt.isNear(index.now() + .seconds(1_000)))
     }
 
-    @Test("Parts are taken only while the upload receives", arguments: StoreUnderTest.allCases)
+    @Test(
+        "New parts are taken only while the upload receives; known ones stay acknowledged",
+        arguments: StoreUnderTest.allCases
+    )
     func receiveLate(_ kind: StoreUnderTest) async throws {
         let index = try await kind.index()
         let shipping = try await index.completed()
         #expect(try await index.store.receive(part(10), of: shipping.id) == .applied(shipping, []))
         #expect(try await index.store.receive(part(30), of: shipping.id) == .refused(.state(.shipping)))
         let merging = try await index.merging()
-        #expect(try await index.store.receive(part(0), of: merging.id) == .refused(.state(.merging)))
+        #expect(try await index.store.receive(part(0), of: merging.id) == .applied(merging, []))
+        #expect(try await index.store.receive(part(30), of: merging.id) == .refused(.state(.merging)))
         let done = try await index.done()
         #expect(try await index.store.receive(part(0), of: done.id) == .refused(.state(.done)))
         let failed = try await index.failed()
-        #expect(try await index.store.receive(part(0), of: failed.id) == .refused(.state(.failed)))
+        #expect(try await index.store.receive(part(0), of: failed.id) == .applied(failed, []))
+        #expect(try await index.store.receive(part(30), of: failed.id) == .refused(.state(.failed)))
+    }
+
+    @Test("What nobody was told of can be taken back; what was acknowledged cannot", arguments: StoreUnderTest.allCases)
+    func takenBack(_ kind: StoreUnderTest) async throws {
+        let index = try await kind.index()
+        let touched = try await index.received(try index.record(), [part(0)])
+        #expect(try await index.store.cancel(touched.id, onlyIfUntouched: true) == .refused(.touched(touched)))
+        let shipping = try await index.completed()
+        #expect(try await index.store.cancel(shipping.id, onlyIfUntouched: true) == .refused(.touched(shipping)))
+        let record = try index.record()
+        _ = try await index.store.create(record)
+        guard case .applied(let upload, let entries) = try await index.store.cancel(record.id, onlyIfUntouched: true)
+        else {
+            Issue.record("an upload without parts was not taken back")
+            return
+        }
+        #expect(upload.state == .cancelled && entries.map(\.job) == [.clean(record.id)])
     }
 
     // MARK: Complete

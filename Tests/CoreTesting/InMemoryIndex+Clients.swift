@@ -20,10 +20,12 @@ extension InMemoryIndex {
     mutating func receive(_ part: Part, of id: UploadID, _ now: Timestamp) -> Change<ReceiveRefusal> {
         guard var entry = find(id, now) else { return .unknown }
         let isDamaged = entry.upload.state == .failed && entry.upload.failure?.reason == .partDamaged
-        guard entry.upload.state.isShippable || isDamaged else { return .refused(.state(entry.upload.state)) }
+        guard !entry.upload.state.isEnded else { return .refused(.state(entry.upload.state)) }
+        // What is known stays acknowledged, however far the upload is by now.
         if let known = entry.parts[part.offset]?.state.part {
             return known == part ? .applied(entry.upload, []) : .refused(.conflict(known))
         }
+        guard entry.upload.state.isShippable || isDamaged else { return .refused(.state(entry.upload.state)) }
         guard entry.upload.state != .shipping else { return .refused(.state(.shipping)) }
         entry.insert(part)
         entry.upload.updatedAt = now
@@ -76,9 +78,11 @@ extension InMemoryIndex {
         return .applied(save(entry), entries)
     }
 
-    mutating func cancel(_ id: UploadID, _ now: Timestamp) -> Change<EndRefusal> {
+    mutating func cancel(_ id: UploadID, onlyIfUntouched: Bool, _ now: Timestamp) -> Change<EndRefusal> {
         guard var entry = find(id, now) else { return .unknown }
         guard !entry.upload.state.isEnded else { return .refused(.ended(entry.upload)) }
+        let isUntouched = entry.upload.state == .receiving && entry.upload.received.parts == 0
+        guard isUntouched || !onlyIfUntouched else { return .refused(.touched(entry.upload)) }
         guard let state = entry.upload.state.after(.cancel) else { return .refused(.committing) }
         let clean = end(&entry, state, at: now, now)
         return .applied(save(entry), [clean])

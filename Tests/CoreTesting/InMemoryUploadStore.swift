@@ -69,8 +69,8 @@ public final class InMemoryUploadStore: UploadStore {
     }
 
     /// Gives up, and records the clean job.
-    public func cancel(_ id: UploadID) async throws(StoreError) -> Change<EndRefusal> {
-        try await change(.cancel) { $0.cancel(id, $1) }
+    public func cancel(_ id: UploadID, onlyIfUntouched: Bool) async throws(StoreError) -> Change<EndRefusal> {
+        try await change(.cancel) { $0.cancel(id, onlyIfUntouched: onlyIfUntouched, $1) }
     }
 
     /// Marks an abandoned upload, and records the clean job; refused unless its time has come.

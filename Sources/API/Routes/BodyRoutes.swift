@@ -44,7 +44,8 @@ struct BodyRoutes {
                 digest: digest,
                 overwrite: try Self.overwrite(request.headers),
                 idempotencyKey: request.headers[values: .idempotencyKey].first,
-                probes: false
+                probes: false,
+                isWhole: true
             ),
             for: principal
         )
@@ -57,7 +58,7 @@ struct BodyRoutes {
             do {
                 upload = try await fill(upload, length, digest, request, scope)
             } catch {
-                if case .created = creation { await takeBack(upload.id) }
+                if case .created = creation { await takeBack(upload) }
                 throw error
             }
         }
@@ -78,11 +79,11 @@ struct BodyRoutes {
         return try await intake.complete(upload.id, digest: digest, for: principal)
     }
 
-    /// Cancels an upload that nobody was told of, even when the request's own task is being cancelled. Where that does
-    /// not work either, the upload expires.
-    private func takeBack(_ id: UploadID) async {
+    /// Takes an upload back that nobody was told of, even when the request's own task is being cancelled. One that
+    /// another request for the same file has sent anything for stays. Where it does not work, the upload expires.
+    private func takeBack(_ upload: Upload) async {
         let (intake, principal) = (intake, principal)
-        await Task { _ = try? await intake.cancel(id, for: principal) }.value
+        await Task { _ = try? await intake.takeBack(upload, for: principal) }.value
     }
 
     /// Target and path of `/v1/files/{target}/{path…}`, from the path as it was sent: the router joins slashes, and a

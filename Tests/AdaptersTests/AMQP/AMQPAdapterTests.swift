@@ -293,12 +293,15 @@ final class Collected<Element: Sendable>: Sendable {
             ),
             logger: logger
         )
-        try await running([{ try await queue.run() }, { try await consumer.run() }]) {
+        try await running([{ try await queue.run() }]) {
+            // Alone at first: two that declare the same new queue at once may be refused by the broker.
             try await queue.waitUntilConnected()
             #expect(await queue.send([job], to: target) == [.confirmed])
-            let all = try await dead.wait(for: 1, "dead jobs")
-            #expect(all == [DeadDelivery(job: job, target: target, reason: "delivery_limit")])
-            #expect(deliveries.all.count == 21)
+            try await running([{ try await consumer.run() }]) {
+                let all = try await dead.wait(for: 1, "dead jobs")
+                #expect(all == [DeadDelivery(job: job, target: target, reason: "delivery_limit")])
+                #expect(deliveries.all.count == 21)
+            }
         }
     }
 

@@ -112,10 +112,12 @@ extension RedisUploadStore: UploadStore {
     }
 
     /// Gives up, and records the clean job.
-    public func cancel(_ id: UploadID) async throws(StoreError) -> Change<EndRefusal> {
-        try await change(UploadScripts.cancel, of: id).change { reply, kind throws(StoreError) in
+    public func cancel(_ id: UploadID, onlyIfUntouched: Bool) async throws(StoreError) -> Change<EndRefusal> {
+        let reply = try await change(UploadScripts.cancel, of: id, [onlyIfUntouched ? 1 : 0])
+        return try reply.change { reply, kind throws(StoreError) in
             switch kind {
             case "committing": return .committing
+            case "touched": return .touched(try reply.upload(2))
             case "ended": return .ended(try reply.upload(2))
             default: return nil
             }

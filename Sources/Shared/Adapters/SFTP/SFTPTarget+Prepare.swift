@@ -40,7 +40,8 @@ extension SFTPTarget {
     /// Makes sure that a directory is there, below the root, and that no symbolic link on the way leads out.
     private func ensure(_ components: [String], at directory: String, on session: SFTPSession) async throws {
         guard let attributes = try await Self.stat(options.root, on: session) else {
-            throw TargetError(.notFound, "the root \(options.root) is missing")
+            // A disk that is not mounted comes back; a client's path is not to blame.
+            throw TargetError(.failed, "the root \(options.root) is missing")
         }
         guard attributes.isDirectory else {
             throw TargetError(.pathRefused, "the root \(options.root) is not a directory")

@@ -10,12 +10,14 @@ local upload = named()
 if not upload then return { 'unknown' } end
 local fields = upload.fields
 local isDamaged = fields.state == 'failed' and fields.reason == 'part-damaged'
-if not shippable[fields.state] and not isDamaged then return refused_state(upload) end
+if ended[fields.state] then return refused_state(upload) end
+-- What is known stays acknowledged, however far the upload is by now.
 local part = load_part(upload, offset)
 if part then
   if part.digest == digest and part.size == size then return applied(upload) end
   return refused('conflict', part.size, part.digest)
 end
+if not shippable[fields.state] and not isDamaged then return refused_state(upload) end
 if fields.state == 'shipping' then return refused_state(upload) end
 
 insert_part(upload, offset, size, digest)

@@ -84,6 +84,8 @@ public enum EndRefusal: Hashable, Sendable {
     case committing
     /// It has ended already, in this way.
     case ended(Upload)
+    /// Something of it was acknowledged.
+    case touched(Upload)
 }
 
 /// A page of a listing.
@@ -223,7 +225,10 @@ public protocol UploadStore: Sendable {
         CompleteRefusal
     >
     /// Gives up, and records the clean job.
-    func cancel(_ id: UploadID) async throws(StoreError) -> Change<EndRefusal>
+    ///
+    /// - Parameter onlyIfUntouched: refuses once a part was received or the end was asked for: then somebody was told
+    ///   that something of the upload is safe.
+    func cancel(_ id: UploadID, onlyIfUntouched: Bool) async throws(StoreError) -> Change<EndRefusal>
     /// Marks an abandoned upload, and records the clean job; refused unless its time has come.
     func expire(_ id: UploadID) async throws(StoreError) -> Change<ExpireRefusal>
     /// Sends a failed upload on its way again (see `UploadState.resumed`) by a merge job; with `overwrite`, a waiting
@@ -325,6 +330,13 @@ public protocol UploadStore: Sendable {
     func announce(_ target: TargetPresence, lifetime: Duration) async throws(StoreError)
     /// What is known about targets.
     func targets() async throws(StoreError) -> [TargetPresence]
+}
+
+extension UploadStore {
+    /// Gives up, whatever was received, and records the clean job.
+    public func cancel(_ id: UploadID) async throws(StoreError) -> Change<EndRefusal> {
+        try await cancel(id, onlyIfUntouched: false)
+    }
 }
 
 /// Whether the index may be relied upon.

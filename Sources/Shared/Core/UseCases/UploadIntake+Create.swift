@@ -22,6 +22,9 @@ public struct CreateRequest: Hashable, Sendable {
     public var idempotencyKey: String?
     /// Whether the target is asked if the path is taken, before anything is sent.
     public var probes: Bool
+    /// Whether the whole file comes with this request: then an own upload at the path of which nothing was
+    /// acknowledged gives way, since nobody can go on with it.
+    public var isWhole: Bool
 
     /// A request; only target and path are needed.
     public init(
@@ -34,7 +37,8 @@ public struct CreateRequest: Hashable, Sendable {
         fingerprint: String? = nil,
         metadata: [String: String] = [:],
         idempotencyKey: String? = nil,
-        probes: Bool = true
+        probes: Bool = true,
+        isWhole: Bool = false
     ) {
         self.target = target
         self.path = path
@@ -46,6 +50,7 @@ public struct CreateRequest: Hashable, Sendable {
         self.metadata = metadata
         self.idempotencyKey = idempotencyKey
         self.probes = probes
+        self.isWhole = isWhole
     }
 }
 
@@ -82,6 +87,10 @@ extension UploadIntake {
                     }
                     continue
                 }
+                if request.isWhole, isAbandoned(holder, for: record), surroundings.now() < deadline {
+                    try await takeBack(holder, for: principal)
+                    continue
+                }
                 return try await answer(holder, to: record)
             }
             if request.probes, record.overwrite == .never, await queue.probe(record.path, on: record.target) == true {
@@ -113,6 +122,11 @@ extension UploadIntake {
                 guard surroundings.now() < deadline else { throw .uploadInProgress(retryAfter: .seconds(5)) }
             }
         }
+    }
+
+    private func isAbandoned(_ holder: Upload, for record: UploadRecord) -> Bool {
+        holder.record.owner == record.owner && holder.state == .receiving && holder.received.parts == 0
+            && !record.isSameContent(as: holder.record)
     }
 
     private func isRepeat(_ record: UploadRecord, of holder: Upload) -> Bool {

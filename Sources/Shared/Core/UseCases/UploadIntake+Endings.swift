@@ -95,6 +95,8 @@ extension UploadIntake {
             return upload
         case .refused(.committing):
             throw .committing
+        case .refused(.touched(let upload)):
+            throw .wrongState(upload.state)
         case .refused(.ended(let upload)):
             guard upload.state == .cancelled else { throw .gone(upload.state) }
             // The answer to the first request may have been lost before its marker was durable.
@@ -103,6 +105,29 @@ extension UploadIntake {
         case .unknown:
             throw .notFound
         }
+    }
+
+    /// Takes a creation back of which nothing was acknowledged, and frees its path at once; one that somebody else has
+    /// sent anything for stays. Answers whether it is gone.
+    @discardableResult
+    public func takeBack(_ upload: Upload, for principal: Principal) async throws(IntakeError) -> Bool {
+        let change = try await asking { () throws(StoreError) in
+            try await store.cancel(upload.id, onlyIfUntouched: true)
+        }
+        guard case .applied(let cancelled, let entries) = change else { return false }
+        try await mark(.cancelled(by: principal.owner.description, at: surroundings.now()), on: upload.id)
+        events.publish(.uploadCancelled, cancelled)
+        // Nothing was ever begun on the target, so that no worker is needed to clean up.
+        guard cancelled.preparations == 0 else {
+            relay.dispatch(entries)
+            return false
+        }
+        try await staged { () throws(StagingError) in try await staging.discard(upload.id) }
+        try await asking { () throws(StoreError) in
+            try await store.cleaned(upload.id)
+            try await store.confirm(entries)
+        }
+        return true
     }
 
     /// Publishes an ending; an upload that is cleaned away already needs none.

@@ -40,6 +40,10 @@ public struct PartIntake: Sendable {
             published = try await writer.publish()
         } catch {
             await writer.discard()
+            // Cleaned away while its bytes came.
+            if error == .notFound, let now = try await intake.known(upload.id), now.state.isEnded {
+                throw .gone(now.state)
+            }
             throw IntakeError(error)
         }
         switch published {
