@@ -8,7 +8,12 @@ struct CrashTests {
     static let file = Bytes.seeded(7, count: 9_000).array
 
     /// Sends a file while a worker meets a fate at a crossing; answers the worker's crossings.
-    private func crossings(_ fate: Fate?, at crossing: Int, slots: Int, prepare: @escaping @Sendable (World) -> Void)
+    private func crossings(
+        _ fate: Fate?,
+        at crossing: Int,
+        slots: Int,
+        prepare: @escaping @Sendable (World, Gate) -> Void
+    )
         throws -> [String]
     {
         let world = World(seed: UInt64(crossing))
@@ -16,8 +21,8 @@ struct CrashTests {
         return try world.run {
             let client = try await world.client()
             let id = try await client.send(Self.file, to: "d/f")
-            prepare(world)
             try await world.startWorker(slots: slots) { gate in
+                prepare(world, gate)
                 if let fate { gate.plan(fate, at: crossing) }
             }
             // While one is stopped, another goes on.
@@ -36,9 +41,9 @@ struct CrashTests {
         arguments: [Fate.dies, .fails, .isCancelled, .stops(.seconds(40))]
     )
     func sweep(fate: Fate) throws {
-        let count = try crossings(nil, at: 0, slots: 1) { _ in }.count
+        let count = try crossings(nil, at: 0, slots: 1) { _, _ in }.count
         #expect(count > 60)
-        for crossing in 0..<count { _ = try crossings(fate, at: crossing, slots: 1) { _ in } }
+        for crossing in 0..<count { _ = try crossings(fate, at: crossing, slots: 1) { _, _ in } }
     }
 
     @Test(
@@ -46,19 +51,43 @@ struct CrashTests {
         arguments: [Fate.dies, .fails, .isCancelled, .stops(.seconds(40))]
     )
     func concurrent(fate: Fate) throws {
-        let count = try crossings(nil, at: 0, slots: 3) { _ in }.count
-        for crossing in 0..<count { _ = try crossings(fate, at: crossing, slots: 3) { _ in } }
+        let count = try crossings(nil, at: 0, slots: 3) { _, _ in }.count
+        for crossing in 0..<count { _ = try crossings(fate, at: crossing, slots: 3) { _, _ in } }
+    }
+
+    /// Where the part file is lost.
+    enum Loss: CaseIterable, Hashable, Sendable {
+        case whileShipping, beforeTheCommit
+
+        @Sendable func prepare(_ world: World, _ gate: Gate) {
+            switch self {
+            case .beforeTheCommit: world.target.faults.plant(TargetError(.partFileLost, "planted"), in: .seal)
+            case .whileShipping:
+                gate.watch { name in
+                    let upload = world.server.index.uploads.first
+                    guard name == "store.shipped.after", upload?.shipped.parts == 2, upload?.preparations == 1 else {
+                        return
+                    }
+                    world.target.partFiles = [:]
+                }
+            }
+        }
     }
 
     @Test(
-        "The part file is lost at some time, and the worker that builds it anew dies",
-        arguments: [Fate.dies, .fails]
+        "The part file is lost, and the worker that builds it anew meets its fate",
+        arguments: [Fate.dies, .fails, .stops(.seconds(40))],
+        Loss.allCases
     )
-    func partFileLost(fate: Fate) throws {
-        let lose: @Sendable (World) -> Void = { world in
-            world.target.faults.plant(TargetError(.partFileLost, "planted"), in: .seal)
-        }
-        let count = try crossings(nil, at: 0, slots: 1, prepare: lose).count
-        for crossing in 0..<count { _ = try crossings(fate, at: crossing, slots: 1, prepare: lose) }
+    func partFileLost(fate: Fate, loss: Loss) throws {
+        let count = try crossings(nil, at: 0, slots: 1, prepare: loss.prepare).count
+        for crossing in 0..<count { _ = try crossings(fate, at: crossing, slots: 1, prepare: loss.prepare) }
+    }
+
+    @Test("The same seed tells the same story")
+    func repeats() throws {
+        let first = try crossings(.dies, at: 20, slots: 3) { _, _ in }
+        #expect(try crossings(.dies, at: 20, slots: 3) { _, _ in } == first)
+        #expect(try crossings(.dies, at: 21, slots: 3) { _, _ in } != first)
     }
 }

@@ -30,6 +30,7 @@ final class Gate: Sendable {
         var isDead = false
         var work: [Int: Task<Void, Never>] = [:]
         var stoppedUntil: Timestamp?
+        var watch: (@Sendable (String) -> Void)?
     }
 
     /// The process whose task this is; none for what watches over the world.
@@ -45,6 +46,9 @@ final class Gate: Sendable {
 
     /// Plans a fate for the next crossing of a name, such as `target.rename.after`.
     func plan(_ fate: Fate, at name: String) { state.withLock { $0.named[name] = fate } }
+
+    /// Is told the name of every crossing.
+    func watch(_ body: @escaping @Sendable (String) -> Void) { state.withLock { $0.watch = body } }
 
     var isDead: Bool { state.withLock { $0.isDead } }
 
@@ -64,13 +68,14 @@ final class Gate: Sendable {
     }
 
     private func pass(_ name: String) async -> Passage {
+        state.withLock { $0.watch }?(name)
         let (fate, work) = state.withLock { state -> (Fate?, [Task<Void, Never>]) in
             guard !state.isDead else { return (.dies, []) }
             let fate = state.fates.removeValue(forKey: state.crossings.count) ?? state.named.removeValue(forKey: name)
             state.crossings.append(name)
             if fate == .dies { state.isDead = true }
             if case .stops(let duration) = fate { state.stoppedUntil = clock.now + duration }
-            return (fate, Array(state.work.values))
+            return (fate, state.work.sorted { $0.key < $1.key }.map(\.value))
         }
         if fate == .isCancelled { for task in work { task.cancel() } }
         while let until = state.withLock({ $0.stoppedUntil }), until > clock.now {

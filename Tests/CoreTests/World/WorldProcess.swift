@@ -71,7 +71,7 @@ final class WorldProcess: Sendable {
         while !gate.isDead, !Task.isCancelled {
             let count = world.queue.waiting.count
             guard count > 0, let delivery = world.queue.take(at: Int(world.random() % UInt64(count))) else {
-                guard (try? await world.clock.sleep(.milliseconds(50))) != nil else { return }
+                guard (try? await world.clock.sleep(.milliseconds(200))) != nil else { return }
                 continue
             }
             running.withLock { $0 += 1 }
