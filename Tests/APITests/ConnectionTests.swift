@@ -234,20 +234,39 @@ struct ConnectionTests {
     }
 
     @Test func connectionsAreBounded() async throws {
-        try await APIFixture().serve(ServerLimits(maximumConnections: 3)) { api in
-            // The test framework's own client holds one.
+        try await APIFixture().serve(ServerLimits(maximumConnections: 2)) { api in
             try await RawConnection.with(port: api.port) { first in
                 try await first.send("GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n")
                 #expect(try await first.answer().status == 200)
                 try await RawConnection.with(port: api.port) { second in
                     try await second.send("GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n")
                     #expect(try await second.answer().status == 200)
-                    let third = Task { try await api.request("GET", "/healthz").status }
+                    let answered = Answered()
+                    // A connection of its own, not one that the test framework keeps.
+                    let port = api.port
+                    let third = Task {
+                        try await RawConnection.with(port: port) { third in
+                            try await third.send("GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n")
+                            await answered.note(try await third.answer().status)
+                        }
+                    }
+                    // Without the bound it would be answered within this time.
                     try await Task.sleep(for: .milliseconds(200))
+                    await withKnownIssue("the bound on connections does not hold") {
+                        #expect(await answered.status == nil)
+                    }
                     try await first.close()
-                    #expect(try await third.value == 200)
+                    try await third.value
+                    #expect(await answered.status == 200)
                 }
             }
         }
     }
+}
+
+/// What a request was answered, once it was.
+private actor Answered {
+    private(set) var status: Int?
+
+    func note(_ status: Int) { self.status = status }
 }
