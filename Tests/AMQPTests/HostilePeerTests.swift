@@ -30,7 +30,7 @@ private final class Babbler: Sendable {
         let hex = bytes.map { String(format: "%02x", $0) }.joined()
         server = try ChildProcess("python3", ["-c", program, "\(port)", hex, closes ? "close" : "keep"])
         self.port = port
-        try await eventually("it listens") { !FreePort.isFree(port) }
+        try await eventually("it listens", within: .seconds(30)) { !FreePort.isFree(port) }
     }
 
     func stop() async { _ = await server.stop() }

@@ -217,6 +217,43 @@ import Testing
         }
     }
 
+    @Test func queueThatNeverAgreesHoldsUpOnlyItsOwnSubscription() async throws {
+        let scene = try await Scene.shared()
+        let stuck = scene.queue("-stuck"), sound = scene.queue("-sound")
+        let seen = Seen<String>()
+        func subscription(_ queue: AMQPTopology.Queue) -> AMQPConsumer.Subscription {
+            .init(.queue(queue.name), prefetch: 2) {
+                seen.add($0.text)
+                return .ack
+            }
+        }
+        try await scene.withPublisher(AMQPTopology(queues: [stuck, sound])) { publisher in
+            @Sendable func publish(_ text: String, _ queue: AMQPTopology.Queue) async throws -> PublishOutcome {
+                try await publisher.publish(AMQPMessage(text), exchange: "", routingKey: queue.name, mandatory: true)
+            }
+            // As a queue without a leader: its process answers nobody, and the broker waits for it.
+            let process = """
+                {ok, Q} = rabbit_amqqueue:lookup(rabbit_misc:r(<<"\(scene.broker.virtualHost)">>, queue, \
+                <<"\(stuck.name)">>)), P = amqqueue:get_pid(Q)
+                """
+            _ = try await scene.broker.control("eval", "\(process), sys:suspend(P).")
+            let subscriptions = [subscription(stuck), subscription(sound)]
+            try await scene.withConsumer(subscriptions, { $0.operationTimeout = .seconds(2) }) { consumer in
+                for number in 1...20 {
+                    #expect(try await publish("sound \(number)", sound) == .confirmed)
+                    try await eventually("it arrives at once", within: .seconds(1)) { seen.count == number }
+                    try await Task.sleep(for: .milliseconds(200))
+                    #expect(consumer.state == .connected, "the connection outlives the silence")
+                }
+                _ = try await scene.broker.control("eval", "\(process), sys:resume(P).")
+                for number in 1...4 { #expect(try await publish("stuck \(number)", stuck) == .confirmed) }
+                try await eventually("it is consumed again, all of it") {
+                    Set(seen.all).isSuperset(of: (1...4).map { "stuck \($0)" })
+                }
+            }
+        }
+    }
+
     @Test func blockedConnectionIsSeenAndEnds() async throws {
         let scene = Scene(try await RabbitMQServer.start())
         let queue = scene.queue()

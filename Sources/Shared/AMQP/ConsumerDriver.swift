@@ -13,6 +13,8 @@ final class ConsumerDriver: SessionDriver {
     private var nextChannel: UInt16 = 1
     /// Numbers of channels that both sides have closed.
     private var freeChannels: [UInt16] = []
+    /// Numbers of channels that the broker has not agreed to close yet.
+    private var leftChannels: Set<UInt16> = []
 
     init(
         configuration: AMQPConfiguration,
@@ -36,6 +38,7 @@ final class ConsumerDriver: SessionDriver {
         guard drainsUntil == nil else { return }
         nextChannel = 1
         freeChannels = []
+        leftChannels = []
         for lane in lanes { lane.connectionBegins() }
         try declareTopology(connection)
         for lane in lanes { try start(lane, connection) }
@@ -81,7 +84,12 @@ final class ConsumerDriver: SessionDriver {
     func receive(_ frame: InboundFrame, _ connection: Connection) throws(AMQPError) {
         guard let lane = lanes.first(where: { $0.channel == frame.channel }) else {
             // Frames of a channel left behind; its closing wants an answer.
-            if case .method(let channel, .channelClose) = frame { try connection.sendChannelCloseOk(channel) }
+            switch frame {
+            case .method(let channel, .channelClose): try connection.sendChannelCloseOk(channel)
+            case .method(let channel, .channelCloseOk):
+                if leftChannels.remove(channel) != nil { freeChannels.append(channel) }
+            default: break
+            }
             return
         }
         switch try lane.receive(frame, connection) {
@@ -112,6 +120,7 @@ final class ConsumerDriver: SessionDriver {
                 for lane in lanes where lane.hasAnswers { try lane.sendAnswers(connection) }
             }
         }
+        try leaveSilent(connection)
         guard drainsUntil == nil else { return }
         let due = lanes.filter { $0.isDueToRecover(.now) }
         guard !due.isEmpty else { return }
@@ -121,6 +130,18 @@ final class ConsumerDriver: SessionDriver {
         }
         try declareTopology(connection)
         for lane in due { try start(lane, connection) }
+    }
+
+    /// Gives up consumers that the broker has not agreed to in time; each is tried again later.
+    private func leaveSilent(_ connection: Connection) throws(AMQPError) {
+        for lane in lanes {
+            guard let limit = lane.consumesBy, limit <= .now else { continue }
+            if let channel = try lane.giveUp(connection) { leftChannels.insert(channel) }
+            logger.error(
+                "the broker does not let consume; the queue may have no leader",
+                metadata: ["queue": "\(lane.name)"]
+            )
+        }
     }
 
     private func drain(_ duration: Duration, _ connection: Connection?) throws(AMQPError) {
@@ -139,8 +160,10 @@ final class ConsumerDriver: SessionDriver {
     }
 
     var nextDeadline: Moment? {
-        (lanes.map(\.recoversAt) + [drainsUntil]).compactMap(\.self).min()
+        (lanes.map(\.recoversAt) + lanes.map(\.consumesBy) + [drainsUntil]).compactMap(\.self).min()
     }
+
+    var isReady: Bool { lanes.allSatisfy { $0.consumesBy == nil } }
 
     var wantsToWrite: Bool { false }
 

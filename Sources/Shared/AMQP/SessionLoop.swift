@@ -16,8 +16,14 @@ protocol SessionDriver: AnyObject {
     var nextDeadline: Moment? { get }
     /// Whether the socket is full and `work` wants to go on writing.
     var wantsToWrite: Bool { get }
+    /// Whether what `open` asked the broker for has been answered, so that callers may be told of the connection.
+    var isReady: Bool { get }
     /// Whether everything asked for is done and the loop may end.
     var isFinished: Bool { get }
+}
+
+extension SessionDriver {
+    var isReady: Bool { true }
 }
 
 /// Runs a driver's connection.
@@ -43,8 +49,6 @@ struct SessionLoop {
                 try driver.open(connection)
                 hasConnected = true
                 backoff.reset()
-                link.set(.connected)
-                logger.info("connected to the broker", metadata: ["broker": "\(configuration)"])
                 try serve(driver, connection)
                 connection.close()
                 return
@@ -64,7 +68,13 @@ struct SessionLoop {
 
     private func serve(_ driver: some SessionDriver, _ connection: Connection) throws(AMQPError) {
         var blocked: String?
+        var isAnnounced = false
         while true {
+            if !isAnnounced, blocked == nil, driver.isReady {
+                isAnnounced = true
+                link.set(.connected)
+                logger.info("connected to the broker", metadata: ["broker": "\(configuration)"])
+            }
             var frames = 0
             while frames < Self.framesInRound, let frame = try connection.nextFrame() {
                 frames += 1
@@ -83,7 +93,7 @@ struct SessionLoop {
                     logger.warning("the broker takes no messages", metadata: ["reason": "\(reason)"])
                 case .unblocked:
                     blocked = nil
-                    link.set(.connected)
+                    if isAnnounced { link.set(.connected) }
                     logger.info("the broker takes messages again")
                 default:
                     break

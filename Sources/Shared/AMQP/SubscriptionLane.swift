@@ -21,6 +21,8 @@ final class SubscriptionLane {
     private let post: @Sendable (AMQPConsumer.Command) -> Void
 
     private(set) var channel: UInt16?
+    /// Until when the broker may take to agree to the consumer; nil while it owes no answer.
+    private(set) var consumesBy: Moment?
     /// Rises with every channel: an answer to a delivery of an older one is void.
     private var incarnation = 0
     private var assembler: ContentAssembler
@@ -74,6 +76,8 @@ final class SubscriptionLane {
 
     // MARK: Channel
 
+    /// Consumes on a channel. The broker's agreement is not waited for: a queue without a leader never gives it, and
+    /// must hold up nobody else.
     func start(_ connection: Connection, channel: UInt16) throws(AMQPError) {
         incarnation += 1
         assembler = ContentAssembler(sizeLimit: sizeLimit)
@@ -84,14 +88,9 @@ final class SubscriptionLane {
         try connection.openChannel(channel)
         if !subscription.noAck { try connection.setPrefetch(channel, UInt16(subscription.prefetch)) }
         let queue = try declareSource(connection, channel)
+        try connection.sendConsume(channel, queue: queue, tag: tag, noAck: subscription.noAck)
         self.channel = channel
-        do {
-            try connection.consume(channel, queue: queue, tag: tag, noAck: subscription.noAck)
-        } catch {
-            self.channel = nil
-            throw error
-        }
-        backoff.reset()
+        consumesBy = Moment.now + connection.configuration.operationTimeout
         if subscription.noAck, stream == nil { startStream() }
     }
 
@@ -121,7 +120,17 @@ final class SubscriptionLane {
     /// Consuming was refused: try again later.
     func failed() {
         channel = nil
-        recoversAt = Moment.now + backoff.next()
+        consumesBy = nil
+        recoversAt = isStopped ? nil : Moment.now + backoff.next()
+    }
+
+    /// Leaves the channel of a consumer that the broker did not agree to in time. Should it agree after all, what it
+    /// delivers goes back to the queue, because the channel is closed next.
+    func giveUp(_ connection: Connection) throws(AMQPError) -> UInt16? {
+        guard let channel else { return nil }
+        try connection.sendChannelClose(channel)
+        failed()
+        return channel
     }
 
     /// Closes the channel of a cancelled consumer, after its answers went out, and returns its number.
@@ -140,11 +149,13 @@ final class SubscriptionLane {
 
     func connectionBegins() {
         channel = nil
+        consumesBy = nil
         recoversAt = nil
     }
 
     func connectionEnds() {
         channel = nil
+        consumesBy = nil
         recoversAt = nil
         waiting = []
         hasAnswers = false
@@ -179,6 +190,9 @@ final class SubscriptionLane {
                 case .deliver:
                     try assembler.begin(method)
                     return .nothing
+                case .consumeOk:
+                    consumesBy = nil
+                    backoff.reset()
                 case .cancel:
                     try assembler.other()
                     // Its handlers may finish first: their answers belong to this channel.
