@@ -60,7 +60,6 @@ extension Target.Dependency {
     static let hummingbird = Self.product(name: "Hummingbird", package: "hummingbird")
     static let hummingbirdCore = Self.product(name: "HummingbirdCore", package: "hummingbird")
     static let hummingbirdTLS = Self.product(name: "HummingbirdTLS", package: "hummingbird")
-    static let hummingbirdTesting = Self.product(name: "HummingbirdTesting", package: "hummingbird")
     static let httpClient = Self.product(name: "AsyncHTTPClient", package: "async-http-client")
     static let arguments = Self.product(name: "ArgumentParser", package: "swift-argument-parser")
 }
@@ -144,9 +143,8 @@ let package = Package(
         tests(
             "APITests",
             [
-                "API", "CoreTesting", "Harness", .hummingbird, .hummingbirdTesting, .nioCore, .nioEmbedded,
-                .nioHTTPTypes,
-                .httpTypes, .yams, .logging,
+                "API", "CoreTesting", "Harness", .hummingbird, .nioCore, .nioEmbedded, .nioHTTPTypes, .httpTypes,
+                .lifecycle, .yams, .logging,
             ]
         ),
         tests("WorkerTests", ["Worker", "Harness"]),

@@ -252,9 +252,7 @@ struct ConnectionTests {
                     }
                     // Without the bound it would be answered within this time.
                     try await Task.sleep(for: .milliseconds(200))
-                    await withKnownIssue("the bound on connections does not hold") {
-                        #expect(await answered.status == nil)
-                    }
+                    #expect(await answered.status == nil)
                     try await first.close()
                     try await third.value
                     #expect(await answered.status == 200)

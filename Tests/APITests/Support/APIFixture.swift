@@ -6,8 +6,8 @@ import CoreTesting
 import Foundation
 import Harness
 import Hummingbird
-import HummingbirdTesting
 import Logging
+import ServiceLifecycle
 import Testing
 
 @testable import API
@@ -107,25 +107,42 @@ struct APIFixture: Sendable {
         try Data(text.utf8).write(to: URL(fileURLWithPath: path), options: .atomic)
     }
 
-    /// Serves while `body` runs. Its end is a graceful shutdown, which must not hang.
+    /// Serves while `body` runs, as the program does. Its end is a graceful shutdown, which must not hang.
     func serve<Value: Sendable>(
         _ limits: ServerLimits = ServerLimits(),
         _ body: @escaping @Sendable (Client) async throws -> Value
     ) async throws -> Value {
+        let (ports, listening) = AsyncStream<Int>.makeStream()
         let application = try HTTPServer.make(
             APIRouter.make(services),
             host: "localhost",
             port: 0,
             limits: limits,
             logger: Self.quiet
-        )
+        ) { listening.yield($0) }
+        let server = ServiceGroup(services: [application], logger: Self.quiet)
         return try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { await progress.run() }
             group.addTask { await relay.run() }
             defer { group.cancelAll() }
-            return try await application.test(.live) { client in
-                try await body(Client(port: try #require(client.port)))
+            async let served: Void = {
+                // Where it cannot serve, nobody waits for its port.
+                defer { listening.finish() }
+                try await server.run()
+            }()
+            let result: Result<Value, any Error>
+            do {
+                guard let port = await ports.first(where: { _ in true }) else {
+                    try await served
+                    throw CancellationError()
+                }
+                result = .success(try await body(Client(port: port)))
+            } catch {
+                result = .failure(error)
             }
+            await server.triggerGracefulShutdown()
+            try await served
+            return try result.get()
         }
     }
 }
