@@ -95,6 +95,25 @@ struct EventStreamTests {
         }
     }
 
+    @Test func aHeartbeatShowsEndingsThatEventsLost() async throws {
+        let fixture = try await APIFixture(losesEvents: true)
+        try await fixture.serve { api in
+            let ids = [try await api.create("a", size: 8_192), try await api.create("b", size: 8_192)]
+            try await watch(api.port, "/v1/events") { stream in
+                for _ in ids { #expect(try await stream.event()?.type == "snapshot") }
+                #expect(try await api.request("DELETE", "/v1/uploads/\(ids[0])").status == 202)
+                fixture.hub.beat()
+                let last = try #require(try await stream.event())
+                #expect(last.data["upload"]?.text == ids[0] && last.data["state"]?.text == "cancelled")
+                // It is told once.
+                fixture.hub.beat()
+                #expect(try await stream.block() == ": keep-alive")
+                fixture.hub.beat()
+                #expect(try await stream.block() == ": keep-alive")
+            }
+        }
+    }
+
     @Test func aRightThatIsTakenAwayEndsTheStream() async throws {
         let fixture = try await APIFixture()
         try await fixture.serve { api in

@@ -11,8 +11,10 @@ import ServiceLifecycle
 /// It subscribes first and reads the state after that, so nothing falls between the two. Events may be lost on the
 /// way; so at each heartbeat the state is read again, and what the client has not seen is sent as a snapshot.
 struct EventStreamer: Sendable {
-    /// The most uploads that a snapshot of many shows: the newest.
+    /// The most uploads that a snapshot of many shows: the newest that have not ended.
     static let snapshotLimit = 200
+    /// The most pages of newer uploads that are looked through for them.
+    static let snapshotPages = 10
 
     let filter: EventFilter
     let subscription: EventSubscription
@@ -24,8 +26,30 @@ struct EventStreamer: Sendable {
     /// The uploads that the stream shows, as they are now.
     func current() async throws(IntakeError) -> [Upload] {
         if case .upload(let id) = filter { return [try await intake.upload(id, for: principal)] }
-        let page = try await intake.uploads(UploadQuery(owner: nil, limit: Self.snapshotLimit), for: principal)
-        return page.uploads.filter { !$0.state.isEnded }
+        var found: [Upload] = []
+        var query = UploadQuery(owner: nil, limit: Self.snapshotLimit)
+        for _ in 0..<Self.snapshotPages {
+            let page = try await intake.uploads(query, for: principal)
+            found += page.uploads.filter { !$0.state.isEnded }
+            query.cursor = page.next
+            if query.cursor == nil || found.count >= Self.snapshotLimit { break }
+        }
+        return Array(found.prefix(Self.snapshotLimit))
+    }
+
+    /// The uploads that the stream shows, and those that the client saw and that are not among them any more: each
+    /// has ended, perhaps without an event that arrived, or been outnumbered by newer ones.
+    private func current(since seen: [UploadID: UploadSummary]) async throws(IntakeError) -> [Upload] {
+        let uploads = try await current()
+        if case .upload = filter { return uploads }
+        let present = Set(uploads.map(\.id))
+        var others: [Upload] = []
+        for id in seen.keys where !present.contains(id) {
+            do { others.append(try await intake.upload(id, for: principal)) } catch {
+                guard error == .notFound else { throw error }
+            }
+        }
+        return uploads + others
     }
 
     /// Writes until the upload has ended, the client has gone, or the server stops.
@@ -46,7 +70,7 @@ struct EventStreamer: Sendable {
                 }
                 try await writer.write(EventFrame.keepAlive)
                 // Where the index does not answer, the next beat asks again.
-                guard let uploads = try? await current() else { continue }
+                guard let uploads = try? await current(since: seen) else { continue }
                 try await send(uploads.filter { seen[$0.id] != UploadSummary($0) }, &seen, &writer)
                 if isOver(seen) { return }
             }
