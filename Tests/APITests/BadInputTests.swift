@@ -68,6 +68,10 @@ struct BadInputTests {
             expect(try await api.part(id, 3, sample(1)), 400, "part-out-of-range")
             expect(try await api.part(id, -1, sample(1)), 400, "part-out-of-range")
             expect(try await api.part(id, .max, sample(1)), 400, "part-out-of-range")
+            for name in ["+1", "01", "1.0", "%31x"] {
+                let answer = try await api.request("PUT", "/v1/uploads/\(id)/parts/\(name)", body: sample(4_096))
+                expect(answer, 422, "invalid-request")
+            }
             let path = "/v1/uploads/\(id)/parts"
             expect(try await api.request("PUT", "\(path)/one", body: [1]), 422, "invalid-request")
             expect(try await api.request("PUT", "\(path)/9223372036854775808", body: [1]), 422, "invalid-request")
@@ -196,7 +200,9 @@ struct BadInputTests {
         }
     }
 
-    @Test(arguments: ["state=asleep", "target=..%2f", "limit=0", "limit=1001", "limit=x", "cursor="])
+    @Test(arguments: [
+        "state=asleep", "target=..%2f", "limit=0", "limit=1001", "limit=x", "cursor=", "cursor=x", "cursor=1-2",
+    ])
     func wrongQueriesAreRefused(_ query: String) async throws {
         try await APIFixture().serve { api in
             let answer = try await api.request("GET", "/v1/uploads?\(query)")

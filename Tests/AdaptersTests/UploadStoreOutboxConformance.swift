@@ -164,7 +164,6 @@ struct UploadStoreOutboxConformance {
         #expect(try await all(index, UploadQuery(owner: nil, state: .receiving, limit: 7)) == newest.map(\.id))
         #expect(try await all(index, UploadQuery(owner: nil, state: .done)) == [])
         #expect(try await all(index, UploadQuery(owner: Owner("nobody"))) == [])
-        #expect(try await all(index, UploadQuery(owner: nil, cursor: "no cursor", limit: 50)) == newest.map(\.id))
     }
 
     @Test("Listings by state", arguments: StoreUnderTest.allCases)
@@ -264,5 +263,29 @@ struct UploadStoreOutboxConformance {
         try await index.eventually("the short one ends") {
             try await leases.acquire("relay:web-1", holder: "c", for: .seconds(60))
         }
+    }
+
+    @Test("What is held goes back though the holder's task was cancelled", arguments: StoreUnderTest.allCases)
+    func releasesAreNotCancelled(_ kind: StoreUnderTest) async throws {
+        let index = try await kind.index()
+        let merging = try await index.merging()
+        let claimed = try applied(try await index.store.claim(merging.id, holder: "a", for: .seconds(60)))
+        let fence = try #require(claimed.upload.fence)
+        #expect(try await index.leases.acquire("rebuild", holder: "a", for: .seconds(60)))
+        let task = Task {
+            // Ends with the cancellation.
+            try? await Task.sleep(for: .seconds(60))
+            try await index.store.release(merging.id, fence: fence)
+            try await index.leases.release("rebuild", holder: "a")
+        }
+        task.cancel()
+        try await task.value
+        #expect(try await index.leases.acquire("rebuild", holder: "b", for: .seconds(60)))
+        #expect(
+            try await index.store.dueEntries(of: merging.record.target, limit: 9).map(\.job).contains(
+                .merge(merging.id)
+            )
+        )
+        _ = try applied(try await index.store.claim(merging.id, holder: "b", for: .seconds(60)))
     }
 }

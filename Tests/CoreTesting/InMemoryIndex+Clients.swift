@@ -59,7 +59,7 @@ extension InMemoryIndex {
         switch state {
         case .receiving: break
         case .shipping, .merging, .committing: break
-        case .done where entry.isComplete: break
+        case .done where entry.isComplete, .failed where entry.isComplete: break
         case .done, .failed, .cancelled, .expired: return .refused(.state(state))
         }
         let isFresh = state == .receiving
@@ -125,23 +125,21 @@ extension InMemoryIndex {
 
     mutating func uploads(_ query: UploadQuery, _ now: Timestamp) -> UploadPage {
         for id in entries.keys { _ = find(id, now) }
-        func position(_ upload: Upload) -> (Int64, UploadID) {
+        func cursor(_ upload: Upload) -> UploadCursor {
             let time = query.state == .failed ? failedAt[upload.id] : upload.record.createdAt
-            return ((time ?? upload.updatedAt).microseconds, upload.id)
+            return UploadCursor(time: time ?? upload.updatedAt, id: upload.id)
         }
+        func position(_ cursor: UploadCursor) -> (Timestamp, UploadID) { (cursor.time, cursor.id) }
         var found = entries.values.map(\.upload).filter { upload in
             (query.state == nil || query.state == upload.state)
                 && (query.owner == nil || query.owner == upload.record.owner)
                 && (query.target == nil || query.target == upload.record.target)
         }
-        let fields = query.cursor?.split(separator: "-", maxSplits: 1) ?? []
-        if fields.count == 2, let time = Int64(fields[0]), let id = UploadID(fields[1]) {
-            found.removeAll { position($0) >= (time, id) }
-        }
-        found.sort { position($0) > position($1) }
+        if let last = query.cursor { found.removeAll { position(cursor($0)) >= position(last) } }
+        found.sort { position(cursor($0)) > position(cursor($1)) }
         let limit = min(max(query.limit, 1), 1_000)
         let page = Array(found.prefix(limit))
-        let next = found.count > limit ? page.last.map { "\(position($0).0)-\($0.id)" } : nil
+        let next = found.count > limit ? page.last.map(cursor) : nil
         return UploadPage(uploads: page, next: next)
     }
 

@@ -45,7 +45,9 @@ extension InMemoryIndex {
             switch upload.state {
             case .done, .cancelled, .expired: .clean(upload.id)
             case .merging, .committing: .merge(upload.id)
-            case .receiving, .shipping, .failed: nil
+            // A merge job that finds unshipped parts records their jobs.
+            case .receiving, .shipping: upload.received.parts == upload.shipped.parts ? nil : .merge(upload.id)
+            case .failed: nil
             }
         guard let job else { return .applied(upload, []) }
         let due = outbox[record.target]?[job] ?? now + Self.grace

@@ -230,7 +230,7 @@ public final class InMemoryUploadStore: UploadStore {
 
     /// Removes entries that were sent and confirmed, where they still have the same due time.
     public func confirm(_ entries: [OutboxEntry]) async throws(StoreError) {
-        try await change(.confirm) { index, _ in index.confirm(entries) }
+        try await ask(.confirm) { index, _ in index.confirm(entries) }
     }
 
     /// Moves entries that the broker did not take to later, where they still have the same due time.

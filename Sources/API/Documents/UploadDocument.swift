@@ -82,7 +82,7 @@ struct UploadPageDocument: Encodable {
 
     init(_ page: UploadPage) {
         uploads = page.uploads.map { UploadDocument($0) }
-        next = page.next
+        next = page.next?.description
     }
 
     private enum Key: String, CodingKey { case uploads, next }

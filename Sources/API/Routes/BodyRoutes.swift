@@ -14,7 +14,8 @@ struct BodyRoutes {
 
     func putPart(_ request: Request, _ scope: RequestScope) async throws -> Response {
         let id = try scope.uploadID()
-        guard let text = scope.parameters.get("number"), let number = Int64(text) else {
+        // One name for each part: no sign, no leading zero.
+        guard let text = scope.parameters.get("number"), let number = Int64(text), String(number) == text else {
             throw Problem.invalid("number", "is no part number")
         }
         try request.refuseContentEncoding()

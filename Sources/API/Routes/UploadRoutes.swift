@@ -54,10 +54,8 @@ struct UploadRoutes {
             query.limit = limit
         }
         if let text = parameters["cursor"] {
-            guard (1...512).contains(text.utf8.count), text.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) else {
-                throw Problem.invalid("cursor", "is not one of a page's")
-            }
-            query.cursor = String(text)
+            guard let cursor = UploadCursor(text) else { throw Problem.invalid("cursor", "is not one of a page's") }
+            query.cursor = cursor
         }
         return try JSON.response(UploadPageDocument(try await intake.uploads(query, for: principal)))
     }

@@ -62,7 +62,8 @@ struct CreateTests {
             let id = try await client.send([1, 2, 3], to: "a")
             try await world.startWorker()
             try await world.settle()
-            let again = try await client.create("a", size: 3, key: "send a")
+            // The file that is there is the one that this creation made.
+            let again = try await client.create("a", size: 3, key: "send a", probes: true)
             #expect(again.upload.id == id)
             #expect(again.upload.state == .done)
             #expect(try await world.leftovers() == [])
@@ -100,6 +101,11 @@ struct CreateTests {
                 _ = try await client.create("a", size: 9, probes: true)
             }
             #expect(try await world.staging.uploads(after: nil, touchedSince: nil, limit: 9).isEmpty)
+            // A key that was not used before changes nothing, and leaves nothing.
+            await #expect(throws: IntakeError.targetExists(path("a"))) {
+                _ = try await client.create("a", size: 9, key: "k", probes: true)
+            }
+            #expect(try await world.leftovers() == [])
             guard case .created = try await client.create("a", size: 9, overwrite: .replace, probes: true) else {
                 Issue.record("not created"); return
             }

@@ -150,6 +150,67 @@ struct EndingTests {
         }
     }
 
+    @Test("A marker alone promises nothing: an upload that failed before the index knew of its end")
+    func completeLostBeforeFailure() throws {
+        let world = World()
+        try world.run {
+            let client = try await world.client()
+            let id = try await Self.uploaded(client)
+            client.api.store.faults.plant(.unavailable("away"), in: .complete)
+            await #expect(throws: IntakeError.self) {
+                _ = try await client.api.intake.complete(id, digest: nil, for: World.owner)
+            }
+            _ = try await client.api.store.fail(id, fence: nil, failure: Failure(.permissionDenied, "no"))
+            // A replay would take it back to `receiving`: a yes would promise a merge that never comes.
+            await #expect(throws: IntakeError.wrongState(.failed)) {
+                _ = try await client.api.intake.complete(id, digest: nil, for: World.owner)
+            }
+            _ = try await client.api.store.replay(id, overwrite: nil)
+            _ = try await client.api.intake.complete(id, digest: nil, for: World.owner)
+            try await world.startWorker()
+            try await world.settle()
+            try await world.expectArrived(id, Self.file, at: "a")
+        }
+    }
+
+    @Test("Of two that complete at once with and without a digest, what is durable counts")
+    func completesAtOnce() throws {
+        for isFirst in [true, false] {
+            let world = World()
+            try world.run {
+                let client = try await world.client()
+                let intake = client.api.intake
+                let id = try await Self.uploaded(client)
+                let digest = World.digest(Self.file)
+                let gate = Gate(clock: world.clock)
+                gate.plan(.stops(.seconds(2)), at: "store.complete.before")
+                world.background {
+                    // Its marker is there, and the index does not know yet.
+                    _ = try? await Gate.$current.withValue(gate) {
+                        try await intake.complete(id, digest: isFirst ? digest : nil, for: World.owner)
+                    }
+                }
+                try await world.clock.sleep(.seconds(1))
+                do throws(IntakeError) {
+                    let upload = try await intake.complete(id, digest: isFirst ? nil : digest, for: World.owner)
+                    #expect(isFirst)
+                    #expect(upload.record.digest == digest)
+                } catch {
+                    #expect(!isFirst)
+                    #expect(error == .differentContent(id))
+                }
+                try await world.clock.sleep(.seconds(2))
+                let marker = try await world.staging.read(id)?.markers.first
+                guard case .complete(_, let durable, _) = marker else { Issue.record("no marker"); return }
+                #expect(durable == server(world, id)?.record.digest)
+            }
+        }
+    }
+
+    private func server(_ world: World, _ id: UploadID) -> Upload? {
+        world.server.index.uploads.first { $0.id == id }
+    }
+
     @Test("Cancel happens once, marks before it answers, and clears everything")
     func cancel() throws {
         let world = World()

@@ -22,9 +22,11 @@ public struct RedisLeaseStore: LeaseStore {
         return try await run(UploadScripts.acquire, name, [RedisArgument(holder), RedisArgument(milliseconds)]) == 1
     }
 
-    /// Gives a lease up, if it still is the holder's.
+    /// Gives a lease up, if it still is the holder's; a cancelled task's, too.
     public func release(_ name: String, holder: String) async throws(StoreError) {
-        _ = try await run(UploadScripts.unlock, name, [RedisArgument(holder)])
+        try await shielded { () async throws(StoreError) in
+            _ = try await run(UploadScripts.unlock, name, [RedisArgument(holder)])
+        }
     }
 
     private func run(

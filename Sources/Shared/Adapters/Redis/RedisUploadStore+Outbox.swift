@@ -22,24 +22,27 @@ extension RedisUploadStore {
 
     /// Removes entries that were sent and confirmed, where they still have the same due time.
     public func confirm(_ entries: [OutboxEntry]) async throws(StoreError) {
-        try await settle(entries, UploadScripts.confirm, [])
+        try await settle(entries) { outbox, pairs throws(StoreError) in
+            _ = try await run(UploadScripts.confirm, [outbox], pairs)
+        }
     }
 
     /// Moves entries that the broker did not take to later, where they still have the same due time.
     public func postpone(_ entries: [OutboxEntry], by delay: Duration) async throws(StoreError) {
-        try await settle(entries, UploadScripts.postpone, [RedisArgument(delay.microseconds)])
+        try await settle(entries) { outbox, pairs throws(StoreError) in
+            _ = try await change(UploadScripts.postpone, [outbox], [RedisArgument(delay.microseconds)] + pairs)
+        }
     }
 
     private func settle(
         _ entries: [OutboxEntry],
-        _ script: RedisScript,
-        _ arguments: [RedisArgument]
+        _ send: (_ outbox: String, _ pairs: [RedisArgument]) async throws(StoreError) -> Void
     ) async throws(StoreError) {
         for (target, group) in Dictionary(grouping: entries, by: \.target) {
             for start in stride(from: 0, to: group.count, by: Self.page) {
                 let page = group[start..<min(start + Self.page, group.count)]
                 let pairs = page.flatMap { [RedisArgument($0.job.description), RedisArgument($0.due.microseconds)] }
-                _ = try await change(script, [keys.outbox(target)], arguments + pairs)
+                try await send(keys.outbox(target), pairs)
             }
         }
     }

@@ -44,7 +44,7 @@ extension RedisUploadStore {
         let limit = min(max(query.limit, 1), 1_000)
         var page = UploadPage(uploads: [], next: query.cursor)
         for _ in 0..<Self.looks {
-            let (score, id) = try Self.position(page.next)
+            let (score, id) = page.next.map { (String($0.time.microseconds), $0.id.description) } ?? ("", "")
             let reply = try await run(
                 UploadScripts.list,
                 [names(query)],
@@ -58,7 +58,7 @@ extension RedisUploadStore {
                 let lastID = values[1].string, let found = values[2].array
             else { throw .unreadable("a page of uploads") }
             for fields in found { page.uploads.append(try fields.fields().upload()) }
-            page.next = lastID.isEmpty ? nil : "\(lastScore)-\(lastID)"
+            page.next = UploadCursor("\(lastScore)-\(lastID)")
             if page.next == nil || page.uploads.count >= limit { break }
         }
         return page
@@ -69,13 +69,6 @@ extension RedisUploadStore {
         if query.state == .failed { return keys.dead }
         if let owner = query.owner { return keys.uploads(of: owner) }
         return query.state?.isActive == true ? keys.active : keys.uploads
-    }
-
-    /// A cursor is the score and the identifier of the last upload seen. One that is none begins at the front.
-    private static func position(_ cursor: String?) throws(StoreError) -> (score: String, id: String) {
-        let fields = cursor?.split(separator: "-", maxSplits: 1) ?? []
-        guard fields.count == 2, let score = Int64(fields[0]), let id = UploadID(fields[1]) else { return ("", "") }
-        return (String(score), id.description)
     }
 
     /// How often a job has failed.

@@ -83,7 +83,9 @@ extension RedisUploadStore {
 
     /// Gives a claim up early, so that the next one need not wait; the safety job becomes due at once.
     public func release(_ id: UploadID, fence: Fence) async throws(StoreError) {
-        _ = try await change(UploadScripts.release, [keys.upload(id)], [RedisArgument(fence.number)])
+        try await shielded { () async throws(StoreError) in
+            _ = try await change(UploadScripts.release, [keys.upload(id)], [RedisArgument(fence.number)])
+        }
     }
 
     /// Records what the final file will be; from here nothing can be cancelled.

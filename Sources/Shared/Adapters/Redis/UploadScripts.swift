@@ -25,7 +25,6 @@ enum UploadScripts {
     static let retry = guarded("retry", PackageResources.retry_lua)
     static let cleaned = guarded("cleaned", PackageResources.cleaned_lua)
     static let due = guarded("due", PackageResources.due_lua)
-    static let confirm = guarded("confirm", PackageResources.confirm_lua)
     static let postpone = guarded("postpone", PackageResources.postpone_lua)
 
     // Questions, and what makes the index staging's again.
@@ -40,6 +39,7 @@ enum UploadScripts {
     static let restoreBegin = open("restore_begin", PackageResources.restore_begin_lua)
     static let restoreParts = open("restore_parts", PackageResources.restore_parts_lua)
     static let requeue = open("requeue", PackageResources.requeue_lua)
+    static let confirm = open("confirm", PackageResources.confirm_lua)
     static let restoreFinish = open("restore_finish", PackageResources.restore_finish_lua)
 
     // Short locks, which know nothing of uploads.

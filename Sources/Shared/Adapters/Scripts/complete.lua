@@ -10,8 +10,7 @@ local upload = named()
 if not upload then return { 'unknown' } end
 local fields = upload.fields
 local isFresh = fields.state == 'receiving'
-if not isFresh and (fields.complete ~= '1' or fields.state == 'failed'
-    or fields.state == 'cancelled' or fields.state == 'expired') then
+if not isFresh and (fields.complete ~= '1' or fields.state == 'cancelled' or fields.state == 'expired') then
   return refused_state(upload)
 end
 local differs = (fields.size and fields.size ~= size)

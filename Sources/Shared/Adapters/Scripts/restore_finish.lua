@@ -39,6 +39,9 @@ if ended[fields.state] then
   job = 'clean:' .. upload.id
 elseif fields.state == 'merging' or fields.state == 'committing' then
   job = 'merge:' .. upload.id
+elseif shippable[fields.state] and fields.receivedParts ~= fields.shippedParts then
+  -- A merge job that finds unshipped parts records their jobs.
+  job = 'merge:' .. upload.id
 end
 if not job then return applied(upload) end
 redis.call('ZADD', outbox(upload), 'NX', digits(now + grace), job)

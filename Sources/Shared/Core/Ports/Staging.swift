@@ -1,7 +1,7 @@
 // The port to staging: the record of everything that was acknowledged.
 
 /// Why staging did not do what was asked.
-public enum StagingError: Error, Hashable, Sendable {
+public enum StagingError: Error, Hashable, Sendable, CustomStringConvertible {
     /// No room: neither free space nor the configured bound allows so many bytes.
     case full
     /// There is no such upload, or no such part.
@@ -12,6 +12,17 @@ public enum StagingError: Error, Hashable, Sendable {
     case unreadable(String)
     /// The disk or file system failed: what was being done, to what, and what it said.
     case failed(String)
+
+    /// In an operator's words.
+    public var description: String {
+        switch self {
+        case .full: "staging has no room"
+        case .notFound: "staging has no such upload or part"
+        case .wrongLength(let expected, let received): "\(received) bytes came instead of \(expected)"
+        case .unreadable(let what): "staging holds something unreadable: \(what)"
+        case .failed(let what): "staging failed: \(what)"
+        }
+    }
 }
 
 /// An ending, kept as a small fsynced file.

@@ -2,7 +2,7 @@
 // follow from it.
 
 /// Why the index did not answer.
-public enum StoreError: Error, Hashable, Sendable {
+public enum StoreError: Error, Hashable, Sendable, CustomStringConvertible {
     /// It cannot be reached, or did not answer in time; the change may have happened.
     case unavailable(String)
     /// It is being read anew from staging; nothing may change until that is done.
@@ -11,6 +11,16 @@ public enum StoreError: Error, Hashable, Sendable {
     case full
     /// It holds something that this program cannot read.
     case unreadable(String)
+
+    /// In an operator's words.
+    public var description: String {
+        switch self {
+        case .unavailable(let reason): "the index cannot be reached: \(reason)"
+        case .rebuilding: "the index is being rebuilt from staging"
+        case .full: "the index has no memory left"
+        case .unreadable(let what): "the index holds something unreadable: \(what)"
+        }
+    }
 }
 
 /// What a transition answers.
@@ -88,6 +98,31 @@ public enum EndRefusal: Hashable, Sendable {
     case touched(Upload)
 }
 
+/// Where a page of a listing ended. Its text is `<microseconds>-<identifier>`.
+public struct UploadCursor: Hashable, Sendable, CustomStringConvertible {
+    /// The time that the listing is ordered by, of the last upload seen.
+    public let time: Timestamp
+    /// The last upload seen.
+    public let id: UploadID
+
+    /// The place after an upload.
+    public init(time: Timestamp, id: UploadID) {
+        self.time = time
+        self.id = id
+    }
+
+    /// Reads what `description` wrote; nil for anything else.
+    public init?(_ text: some StringProtocol) {
+        let fields = text.split(separator: "-", maxSplits: 1)
+        guard fields.count == 2, let time = Int64(fields[0]), let id = UploadID(fields[1]) else { return nil }
+        self.init(time: Timestamp(microseconds: time), id: id)
+        guard description == text else { return nil }
+    }
+
+    /// As it is handed to clients.
+    public var description: String { "\(time.microseconds)-\(id)" }
+}
+
 /// A page of a listing.
 public struct UploadQuery: Hashable, Sendable {
     /// Whose uploads; nil for everybody's.
@@ -97,7 +132,7 @@ public struct UploadQuery: Hashable, Sendable {
     /// Only to this target.
     public var target: TargetID?
     /// Where the last page ended.
-    public var cursor: String?
+    public var cursor: UploadCursor?
     /// At most so many, 1 to 1,000.
     public var limit: Int
 
@@ -106,7 +141,7 @@ public struct UploadQuery: Hashable, Sendable {
         owner: Owner?,
         state: UploadState? = nil,
         target: TargetID? = nil,
-        cursor: String? = nil,
+        cursor: UploadCursor? = nil,
         limit: Int = 50
     ) {
         self.owner = owner
@@ -122,10 +157,10 @@ public struct UploadPage: Hashable, Sendable {
     /// The uploads.
     public var uploads: [Upload]
     /// Where the next page begins; nil at the end.
-    public var next: String?
+    public var next: UploadCursor?
 
     /// A page.
-    public init(uploads: [Upload], next: String?) {
+    public init(uploads: [Upload], next: UploadCursor?) {
         self.uploads = uploads
         self.next = next
     }
@@ -282,7 +317,8 @@ public protocol UploadStore: Sendable {
     func claim(_ id: UploadID, holder: String, for duration: Duration) async throws(StoreError) -> Change<WorkRefusal>
     /// Extends a claim; refused when it was lost.
     func renew(_ id: UploadID, fence: Fence, for duration: Duration) async throws(StoreError) -> Change<WorkRefusal>
-    /// Gives a claim up early, so that the next one need not wait; the safety job becomes due at once.
+    /// Gives a claim up early, so that the next one need not wait; the safety job becomes due at once. A cancelled
+    /// task's goes out too.
     func release(_ id: UploadID, fence: Fence) async throws(StoreError)
     /// Records what the final file will be; from here nothing can be cancelled.
     func beginCommit(
@@ -305,7 +341,8 @@ public protocol UploadStore: Sendable {
 
     /// Entries of a target that are due, oldest first.
     func dueEntries(of target: TargetID, limit: Int) async throws(StoreError) -> [OutboxEntry]
-    /// Removes entries that were sent and confirmed, where they still have the same due time.
+    /// Removes entries that were sent and confirmed, where they still have the same due time. Works while the index is
+    /// being rebuilt.
     func confirm(_ entries: [OutboxEntry]) async throws(StoreError)
     /// Moves entries that the broker did not take to later, where they still have the same due time.
     func postpone(_ entries: [OutboxEntry], by delay: Duration) async throws(StoreError)
@@ -316,6 +353,7 @@ public protocol UploadStore: Sendable {
     func condition(epoch: String) async throws(StoreError) -> IndexCondition
     /// Brings one upload back from what staging says; what the index knows beyond that and that does not contradict
     /// it stays. Works while the index is being rebuilt. An upload whose path another one holds by then is refused.
+    /// Records the job that must follow: of an upload with parts to be shipped, a merge job, which records theirs.
     func restore(_ staged: StagedUpload) async throws(StoreError) -> Change<WorkRefusal>
     /// Declares the index to be staging's.
     func adopt(epoch: String) async throws(StoreError)

@@ -131,20 +131,8 @@ public final class IndexKeeper: Sendable {
         } catch {
             throw IntakeError(error)
         }
-        guard
-            case .applied(let upload, let entries) = try await asking({ () throws(StoreError) in
-                try await store.restore(staged.withoutLateParts)
-            })
-        else { return false }
-        relay.dispatch(entries)
-        var offset: Int64? = upload.state.isShippable ? 0 : nil
-        while let from = offset {
-            let page = try await asking { () throws(StoreError) in
-                try await store.requeueShips(of: id, from: from, limit: OutboxRelay.batch)
-            }
-            relay.dispatch(page.entries)
-            offset = page.next
-        }
-        return true
+        return try await asking { () throws(StoreError) in
+            try await RestoreUpload(store: store, relay: relay).restore(staged)
+        } != nil
     }
 }

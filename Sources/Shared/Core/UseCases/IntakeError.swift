@@ -42,11 +42,9 @@ public enum IntakeError: Error, Hashable, Sendable {
     init(_ error: StoreError) {
         self =
             switch error {
-            case .unavailable(let reason):
-                .unavailable("the index cannot be reached: \(reason)", retryAfter: .seconds(2))
-            case .rebuilding: .unavailable("the index is being rebuilt from staging", retryAfter: .seconds(2))
-            case .full: .unavailable("the index has no memory left", retryAfter: .seconds(10))
-            case .unreadable(let what): .internal("the index holds something unreadable: \(what)")
+            case .unavailable, .rebuilding: .unavailable(error.description, retryAfter: .seconds(2))
+            case .full: .unavailable(error.description, retryAfter: .seconds(10))
+            case .unreadable: .internal(error.description)
             }
     }
 
@@ -57,8 +55,7 @@ public enum IntakeError: Error, Hashable, Sendable {
             case .notFound: .notFound
             case .wrongLength(let expected, let received):
                 .wrongPartSize(expected: expected...expected, received: received)
-            case .unreadable(let what): .internal("staging holds something unreadable: \(what)")
-            case .failed(let what): .internal("staging failed: \(what)")
+            case .unreadable, .failed: .internal(error.description)
             }
     }
 }

@@ -98,13 +98,8 @@ struct PrepareGeneration: Sendable {
 extension WorkPorts {
     /// Records the ship jobs of all parts that are received and not on the target, page by page.
     func requeueShips(of id: UploadID) async throws(WorkError) {
-        var offset: Int64? = 0
-        while let from = offset {
-            let page = try await asking { () throws(StoreError) in
-                try await store.requeueShips(of: id, from: from, limit: OutboxRelay.batch)
-            }
-            relay.dispatch(page.entries)
-            offset = page.next
+        try await asking { () throws(StoreError) in
+            try await RestoreUpload(store: store, relay: relay).requeueShips(of: id)
         }
     }
 }

@@ -93,9 +93,14 @@ extension UploadIntake {
                 }
                 return try await answer(holder, to: record)
             }
-            if request.probes, record.overwrite == .never, await queue.probe(record.path, on: record.target) == true {
-                throw .targetExists(record.path)
-            }
+            let isTaken =
+                if request.probes, record.overwrite == .never {
+                    await queue.probe(record.path, on: record.target) == true
+                } else {
+                    false
+                }
+            // What is there may be what this very request made, the first time it was sent.
+            if isTaken, record.idempotencyKey == nil { throw .targetExists(record.path) }
             // The record comes first: what the index knows, staging has. A refused creation takes it away again.
             try await staged { () throws(StagingError) in try await staging.create(record) }
             let result: CreateResult
@@ -108,6 +113,10 @@ extension UploadIntake {
             }
             switch result {
             case .created(let upload):
+                if isTaken {
+                    try await takeBack(upload, for: principal)
+                    throw .targetExists(record.path)
+                }
                 events.publish(.uploadCreated, upload)
                 return .created(upload)
             case .repeated(let upload):

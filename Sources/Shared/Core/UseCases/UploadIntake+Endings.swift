@@ -14,24 +14,35 @@ extension UploadIntake {
         if let digest, let declared = upload.record.digest, digest != declared { throw .differentContent(id) }
         switch upload.state {
         case .cancelled, .expired: throw .gone(upload.state)
-        case .failed where try await !isCompleteAsked(id):
-            // It failed on the way: to say yes now would promise a merge that no replay brings.
-            throw .wrongState(.failed)
-        case .shipping, .merging, .committing, .done, .failed:
+        case .failed:
+            // The index says whether it was asked for before it failed: only then a replay goes on to the merge.
+            return try await recordComplete(id, size: upload.record.size ?? 0, digest: digest)
+        case .shipping, .merging, .committing, .done:
             // It was asked before; a digest that comes only now must still be recorded, or be refused.
             if digest == nil || upload.record.digest != nil { return upload }
             if upload.state == .committing || upload.state == .done { return upload }
         case .receiving: upload = try await caughtUp(upload)
         }
         let size = try await checkedSize(of: upload)
-        let digest = digest ?? upload.record.digest
+        var digest = digest ?? upload.record.digest
         // The marker goes first, because the merge job follows from the change of state at once.
         let marker = Marker.complete(size: size, digest: digest, at: surroundings.now())
         let standing = try await staged { () throws(StagingError) in try await staging.mark(marker, on: id) }
         if case .complete(let standingSize, let standingDigest, _) = standing {
+            // What is durable counts: two that complete at once must have said the same, or one said less.
             if standingSize != size { throw .differentContent(id) }
-            if let digest, let standingDigest, digest != standingDigest { throw .differentContent(id) }
+            if let digest, digest != standingDigest { throw .differentContent(id) }
+            digest = standingDigest
         }
+        return try await recordComplete(id, size: size, digest: digest)
+    }
+
+    /// Lets the index know that the end was asked for.
+    private func recordComplete(
+        _ id: UploadID,
+        size: Int64,
+        digest: SHA256Digest?
+    ) async throws(IntakeError) -> Upload {
         switch try await asking({ () throws(StoreError) in try await store.complete(id, size: size, digest: digest) }) {
         case .applied(let upload, let entries):
             follow(upload, entries, .partReceived)
@@ -57,11 +68,6 @@ extension UploadIntake {
             Manifest(found.parts).bytes > upload.received.bytes
         else { return upload }
         return try await restored(found) ?? upload
-    }
-
-    private func isCompleteAsked(_ id: UploadID) async throws(IntakeError) -> Bool {
-        let found = try await staged { () throws(StagingError) in try await staging.read(id) }
-        return found?.markers.contains { $0.kind == .complete } ?? false
     }
 
     /// The file's size, if every part is there.

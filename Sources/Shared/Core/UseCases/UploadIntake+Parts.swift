@@ -104,8 +104,7 @@ extension UploadIntake {
         case .refused(.conflict):
             throw .partConflict(number: number)
         case .refused(.state(let state)):
-            // The upload took no more parts by the time the bytes were here; they are not part of it.
-            try? await staging.strike(part, of: upload.id)
+            // The upload took no more parts by the time the bytes were here; a rebuild leaves late ones out.
             if state.isEnded { throw .gone(state) }
             throw .wrongState(state)
         case .unknown:

@@ -84,25 +84,8 @@ public struct UploadIntake: Sendable {
 
     /// Brings an upload back, or up to what staging says; nil where its path is another's by now.
     func restored(_ staged: StagedUpload) async throws(IntakeError) -> Upload? {
-        guard
-            case .applied(let upload, let entries) = try await asking({ () throws(StoreError) in
-                try await store.restore(staged.withoutLateParts)
-            })
-        else { return nil }
-        relay.dispatch(entries)
-        try await requeueShips(of: upload)
-        return upload
-    }
-
-    /// Records the ship jobs of what is received and not on the target, where an upload goes on after a stop.
-    func requeueShips(of upload: Upload) async throws(IntakeError) {
-        var offset: Int64? = upload.state.isShippable ? 0 : nil
-        while let from = offset {
-            let page = try await asking { () throws(StoreError) in
-                try await store.requeueShips(of: upload.id, from: from, limit: OutboxRelay.batch)
-            }
-            relay.dispatch(page.entries)
-            offset = page.next
+        try await asking { () throws(StoreError) in
+            try await RestoreUpload(store: store, relay: relay).restore(staged)
         }
     }
 
