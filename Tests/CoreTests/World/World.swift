@@ -102,6 +102,8 @@ final class World: Sendable {
         for task in state.withLock({ $0.background }) { task.cancel() }
         state.withLock { $0.background = [] }
         while executor.step() || clock.wakeNext() {}
+        // Processes hold their world: without this, no world would ever be freed.
+        state.withLock { $0.workers = [] }
     }
 
     /// Runs something beside the story, until the story ends.

@@ -167,8 +167,10 @@ final class LibSSH2Session {
         let code: CInt
         switch credential {
         case .key(let bytes, let passphrase):
+            // The library takes a length and then reads up to a zero byte all the same.
+            let terminated = bytes + [0]
             code = try drive(wait, "login") {
-                bytes.withUnsafeBytes { key in
+                terminated.withUnsafeBytes { key in
                     libssh2_userauth_publickey_frommemory(
                         handle,
                         user,
@@ -176,7 +178,7 @@ final class LibSSH2Session {
                         nil,
                         0,
                         key.baseAddress?.assumingMemoryBound(to: CChar.self),
-                        key.count,
+                        key.count - 1,
                         passphrase ?? ""
                     )
                 }
