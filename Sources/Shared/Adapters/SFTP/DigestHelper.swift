@@ -41,6 +41,8 @@ public actor DigestHelper {
     private var waiting: [(ticket: Int, continuation: CheckedContinuation<Bool, Never>)] = []
     private var nextTicket = 0
     private var isShutDown = false
+    /// It ran before: what looks like a refusal now may be a session that was lost.
+    private var hasRun = false
 
     /// A helper that connects when it is first asked.
     public init(configuration: SSHConfiguration, logger: Logger) {
@@ -141,6 +143,7 @@ public actor DigestHelper {
             )
             if try await isReady(command), !isShutDown {
                 condition = .ready(command)
+                hasRun = true
                 return command
             }
             await command.close()
@@ -151,6 +154,11 @@ public actor DigestHelper {
             // Unreachable now says nothing about later.
             logger.debug("Digest helper not started", metadata: ["error": "\(error)"])
             throw TargetError(error)
+        }
+        guard !hasRun else {
+            // Found out by the next attempt.
+            hasRun = false
+            throw TargetError(.interrupted, "the digest helper ended while it began")
         }
         condition = .refused(until: .now + Self.refusalMemory)
         return nil

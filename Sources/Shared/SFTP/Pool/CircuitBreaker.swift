@@ -23,8 +23,9 @@ public struct CircuitBreaker: Sendable, Equatable {
     private let longestPause: Duration
     private var openings = 0
 
-    /// A closed breaker; each opening in a row doubles the pause, up to `longestPause`.
-    public init(threshold: Int = 5, pause: Duration = .seconds(10), longestPause: Duration = .seconds(120)) {
+    /// A closed breaker. One connection every quarter of a minute burdens no server, and work goes on soon after it is
+    /// well again. Each opening in a row doubles the pause, up to `longestPause`.
+    public init(threshold: Int = 5, pause: Duration = .seconds(5), longestPause: Duration = .seconds(15)) {
         self.threshold = threshold
         self.pause = pause
         self.longestPause = longestPause

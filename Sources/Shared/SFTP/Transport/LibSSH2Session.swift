@@ -196,8 +196,13 @@ final class LibSSH2Session {
             }
         }
         guard code == 0 else {
-            let lost = [LIBSSH2_ERROR_SOCKET_DISCONNECT, LIBSSH2_ERROR_SOCKET_RECV, LIBSSH2_ERROR_SOCKET_SEND]
-            if lost.contains(code) { throw disconnected("login") }
+            let lost = [
+                LIBSSH2_ERROR_SOCKET_DISCONNECT, LIBSSH2_ERROR_SOCKET_RECV, LIBSSH2_ERROR_SOCKET_SEND,
+                LIBSSH2_ERROR_TIMEOUT, LIBSSH2_ERROR_SOCKET_TIMEOUT,
+            ]
+            // Without an answer nothing was refused: libssh2 has the same code for both, and other words.
+            let isUnanswered = socket.hasEnded || lastMessage.hasPrefix("Waiting for ")
+            if lost.contains(code) || isUnanswered { throw disconnected("login") }
             throw .authenticationFailed(user: user, methods: methods, reason: lastMessage)
         }
     }
