@@ -32,6 +32,8 @@ public final class AMQPJobQueue: JobQueue {
     private let requester: AMQPRequester
     private let options: Options
     private let known = Mutex<[TargetID: KnownDepth]>([:])
+    /// When each target's queues were last declared anew.
+    private let declared = Mutex<[TargetID: ContinuousClock.Instant]>([:])
 
     /// A queue; nothing is sent before `run`.
     ///
@@ -105,12 +107,26 @@ public final class AMQPJobQueue: JobQueue {
             )
             switch outcome {
             case .confirmed: return .confirmed
-            case .returned(_, let text): return .refused("no queue takes it: \(text)")
+            case .returned(_, let text):
+                await declareAgain(target)
+                return .refused("no queue takes it: \(text)")
             case .rejected: return .refused("its queue is full or cannot keep it")
             }
         } catch {
             return .unavailable("\(error)")
         }
+    }
+
+    /// Declares a target's queues and bindings, which somebody took away: no connection is lost by that, and nothing
+    /// else would bring them back. At most once a second.
+    private func declareAgain(_ target: TargetID) async {
+        let isDue = declared.withLock { declared in
+            if let last = declared[target], .now < last + .seconds(1) { return false }
+            declared[target] = .now
+            return true
+        }
+        // Where it fails, the next job that comes back tries again.
+        if isDue { try? await publisher.declare(options.topology.jobs(of: [target])) }
     }
 
     /// How deep a target's queues are, as of a moment ago; a queue that is not there is left out.
