@@ -126,6 +126,8 @@ private func describedRegistry() -> PrometheusRegistry {
     registry.describe("ferry_http_request_duration_seconds", help: "Time until a request was answered.")
     registry.describe("ferry_http_received_bytes_total", help: "Bytes of parts and files received.")
     registry.describe("ferry_http_event_streams", help: "Event streams that are open.")
+    registry.describe("ferry_target_reachable", help: "Whether a worker could reach the target, 1 or 0.")
+    registry.describe("ferry_target_breaker_open", help: "Whether a worker leaves the target alone now, 1 or 0.")
     return registry
 }
 

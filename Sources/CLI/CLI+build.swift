@@ -59,6 +59,19 @@ func examine(_ configuration: FerryConfiguration) async throws -> [Finding] {
     return findings + (try await targetFindings(configuration))
 }
 
+/// Reads all of staging into the index, in turn with any other process that is at it.
+func rebuildIndex(_ configuration: FerryConfiguration) async -> Finding {
+    do {
+        let backend = try await Backend.open(try options(configuration), logger: quiet)
+        let running = Task { try await backend.run() }
+        defer { running.cancel() }
+        let count = try await backend.rebuildIndex(within: .seconds(600))
+        return Finding(subject: "index", ok: true, detail: "read from staging: \(count) uploads")
+    } catch {
+        return Finding(subject: "index", ok: false, detail: "not read from staging: \(error)")
+    }
+}
+
 private func options(_ configuration: FerryConfiguration) throws(StagingError) -> Backend.Options {
     do { return try configuration.backend(name: "ferry-doctor") } catch { throw .failed("\(error)") }
 }

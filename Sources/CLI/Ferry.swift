@@ -16,7 +16,7 @@ struct Ferry: AsyncParsableCommand {
         version: BuildInformation.version,
         subcommands: [
             UploadCommand.self, StatusCommand.self, WatchCommand.self, ListCommand.self, CancelCommand.self,
-            TargetsCommand.self, DoctorCommand.self, TokenCommand.self,
+            DeadCommand.self, TargetsCommand.self, DoctorCommand.self, TokenCommand.self,
         ]
     )
 

@@ -23,28 +23,56 @@ final class JobDesk: ServiceLifecycle.Service {
     private let ship: ShipPart
     private let merge: MergeUpload
     private let clean: CleanUpload
+    private let poison: PoisonGuard
     private let logger: Logger
     private let slots = Slots(JobDesk.merges)
     private let claims: AsyncStream<Claimed>
     private let claim: AsyncStream<Claimed>.Continuation
-    private let running = Atomic<Int>(0)
+    private let running = Mutex<[UploadID: Int]>([:])
 
-    init(_ ports: WorkPorts, logger: Logger) {
+    init(_ ports: WorkPorts, instance: String, logger: Logger) {
         ship = ShipPart(ports)
         merge = MergeUpload(ports)
         clean = CleanUpload(ports)
+        poison = PoisonGuard(ports, instance: instance)
         self.logger = logger
         // Never more than there are slots.
         (claims, claim) = AsyncStream.makeStream(bufferingPolicy: .unbounded)
     }
 
-    /// Jobs that are worked on now.
-    var load: Int { running.load(ordering: .relaxed) }
+    /// The uploads that are worked on now, each with how many jobs.
+    var load: [UploadID: Int] { running.withLock { $0 } }
+
+    private func begins(_ id: UploadID) { running.withLock { $0[id, default: 0] += 1 } }
+
+    private func ends(_ id: UploadID) {
+        running.withLock { running in
+            guard let count = running[id] else { return }
+            running[id] = count > 1 ? count - 1 : nil
+        }
+    }
+
+    /// Does what a delivered job asks for, or begins to; one that took its workers down is not begun again.
+    ///
+    /// - Parameters:
+    ///   - isRepeated: whether it may have been delivered before.
+    ///   - deliveries: how often it was.
+    func perform(_ job: Job, isRepeated: Bool, deliveries: Int) async -> JobOutcome {
+        // A new one cannot have harmed anybody, and a merge's claim counts by itself.
+        guard isRepeated, job.queue == .ship else { return await perform(job) }
+        guard await poison.admits(job, deliveries: deliveries) else {
+            logger.error("Job stopped: its workers died of it", metadata: ["job": "\(job)"])
+            return .done
+        }
+        let outcome = await perform(job)
+        await poison.ended(job)
+        return outcome
+    }
 
     /// Does what a job asks for, or begins to.
     func perform(_ job: Job) async -> JobOutcome {
-        running.add(1, ordering: .relaxed)
-        defer { running.subtract(1, ordering: .relaxed) }
+        begins(job.upload)
+        defer { ends(job.upload) }
         let start = ContinuousClock.now
         let outcome: JobOutcome
         switch job {
@@ -83,9 +111,9 @@ final class JobDesk: ServiceLifecycle.Service {
             await withDiscardingTaskGroup { group in
                 for await claimed in claims {
                     group.addTask { [self] in
-                        running.add(1, ordering: .relaxed)
+                        begins(claimed.upload.id)
                         await merge.run(claimed.upload, fence: claimed.fence)
-                        running.subtract(1, ordering: .relaxed)
+                        ends(claimed.upload.id)
                         slots.give()
                     }
                 }

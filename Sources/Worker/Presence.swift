@@ -8,7 +8,7 @@ internal import ServiceLifecycle
 struct Presence: ServiceLifecycle.Service {
     let store: any UploadStore
     let worker: WorkerPresence
-    let load: @Sendable () -> Int
+    let load: @Sendable () -> [UploadID: Int]
     let sessions: [TargetID: any TargetSession]
     let surroundings: Surroundings
     let logger: Logger
@@ -33,7 +33,9 @@ struct Presence: ServiceLifecycle.Service {
         var pause = Self.interval
         repeat {
             var worker = worker
-            worker.jobs = load()
+            let load = load()
+            worker.jobs = load.values.reduce(0, +)
+            worker.uploads = load.keys.sorted()
             worker.seenAt = surroundings.now()
             do {
                 try await store.announce(worker, lifetime: Self.lifetime)
@@ -45,29 +47,39 @@ struct Presence: ServiceLifecycle.Service {
         } while (try? await surroundings.sleep(pause)) != nil
     }
 
+    /// Looks at a target every minute, and at once when its breaker has opened or closed.
     private func inspect(_ target: TargetID, _ session: any TargetSession) async {
-        var pause = Self.inspectionInterval
+        var known: TargetPresence?
         repeat {
-            var presence = TargetPresence(
-                target: target,
-                reachable: true,
-                facts: [:],
-                error: nil,
-                seenAt: surroundings.now()
-            )
-            do {
-                presence.facts = try await session.inspect()
-            } catch {
-                presence.reachable = false
-                presence.error = error.detail
-                logger.warning("Target not usable", metadata: ["target": "\(target)", "error": "\(error)"])
+            let breaker = session.breaker
+            if let last = known, last.breaker == breaker,
+                surroundings.now() - last.seenAt < Self.inspectionInterval
+            {
+                continue
             }
-            do {
-                try await store.announce(presence, lifetime: Self.inspectionLifetime)
-                pause = Self.inspectionInterval
-            } catch {
-                pause = .seconds(1)
-            }
-        } while (try? await surroundings.sleep(pause)) != nil
+            let presence = await look(target, session)
+            // Not announced, it is looked at again.
+            if (try? await store.announce(presence, lifetime: Self.inspectionLifetime)) != nil { known = presence }
+        } while (try? await surroundings.sleep(.seconds(1))) != nil
+    }
+
+    private func look(_ target: TargetID, _ session: any TargetSession) async -> TargetPresence {
+        var presence = TargetPresence(
+            target: target,
+            reachable: true,
+            facts: [:],
+            error: nil,
+            seenAt: .init(microseconds: 0)
+        )
+        do {
+            presence.facts = try await session.inspect()
+        } catch {
+            presence.reachable = false
+            presence.error = error.detail
+            logger.warning("Target not usable", metadata: ["target": "\(target)", "error": "\(error)"])
+        }
+        presence.breaker = session.breaker
+        presence.seenAt = surroundings.now()
+        return presence
     }
 }

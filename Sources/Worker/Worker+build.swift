@@ -38,7 +38,8 @@ func runWorker(_ configuration: FerryConfiguration, name: String) async throws {
         policy: configuration.retryPolicy,
         worker: name
     )
-    let desk = JobDesk(ports, logger: logger)
+    let startedAt = Surroundings.system.now()
+    let desk = JobDesk(ports, instance: WorkerPresence.instance(name, startedAt: startedAt), logger: logger)
     let sessionCounts = mine.map(\.sessions)
     var options = AMQPJobConsumer.Options()
     options.kinds = Set(configuration.worker.roles.map { $0 == .ship ? JobQueueKind.ship : .merge })
@@ -51,7 +52,7 @@ func runWorker(_ configuration: FerryConfiguration, name: String) async throws {
         options: options,
         replies: backend.queue,
         handlers: AMQPJobConsumer.Handlers(
-            job: { await desk.perform($0.job) },
+            job: { await desk.perform($0.job, isRepeated: $0.redelivered, deliveries: $0.deliveryCount) },
             // What the broker gave up is in the state all the same; the job says where to look.
             dead: { await desk.perform($0.job) },
             probe: { path, target in
@@ -69,17 +70,18 @@ func runWorker(_ configuration: FerryConfiguration, name: String) async throws {
         version: BuildInformation.version,
         targets: ids,
         jobs: 0,
-        startedAt: Surroundings.system.now(),
-        seenAt: Surroundings.system.now()
+        startedAt: startedAt,
+        seenAt: startedAt
     )
     try await runServices(
         name: "ferry-worker",
         services: [
             BackendService(backend: backend, targets: Array(targets.values)),
             Janitor(
+                ports: ports,
                 relay: backend.relay,
+                queue: backend.queue,
                 leases: backend.leases,
-                staging: backend.staging,
                 targets: ids,
                 surroundings: .system,
                 holder: name,

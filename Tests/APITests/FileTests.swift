@@ -112,4 +112,17 @@ struct FileTests {
             #expect(lengthless.status == 411 && lengthless.problem == "length-required")
         }
     }
+
+    @Test func aRefusedFileCanBeSentAgainWithItsKey() async throws {
+        let fixture = try await APIFixture(stagingLimit: 4_000)
+        try await fixture.serve { api in
+            let fields = ["Idempotency-Key": "k"]
+            let full = try await api.request("PUT", "/v1/files/web-1/a", fields: fields, body: sample(5_000))
+            #expect(full.status == 507 && full.problem == "staging-full")
+            // The first one was taken back: it must not answer for this one.
+            let again = try await api.request("PUT", "/v1/files/web-1/a", fields: fields, body: sample(3_000))
+            #expect(again.status == 202)
+            #expect(try again.json()["state"]?.text == "shipping")
+        }
+    }
 }

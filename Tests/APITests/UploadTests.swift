@@ -188,13 +188,23 @@ struct UploadTests {
             lifetime: .seconds(60)
         )
         try await fixture.store.announce(
-            TargetPresence(target: target, reachable: true, facts: ["merge": "in-place"], error: nil, seenAt: now),
+            TargetPresence(
+                target: target,
+                reachable: true,
+                breaker: .open,
+                facts: ["merge": "in-place"],
+                error: nil,
+                seenAt: now
+            ),
             lifetime: .seconds(60)
         )
         try await fixture.serve { api in
             let token = APIFixture.operations
             let targets = try await api.request("GET", "/v1/targets", token: token).json()["targets"]
             #expect(targets?[0]?["id"]?.text == "web-1" && targets?[0]?["reachable"] == .bool(true))
+            #expect(targets?[0]?["breaker"]?.text == "open" && targets?[1]?["breaker"] == .null)
+            let metrics = try await api.request("GET", "/metrics", token: nil)
+            #expect(metrics.status == 200)
             #expect(targets?[0]?["facts"]?["merge"]?.text == "in-place" && targets?[1]?["reachable"] == .null)
             let workers = try await api.request("GET", "/v1/workers", token: token).json()["workers"]
             #expect(workers?[0]?["name"]?.text == "w-1" && workers?[0]?["jobs"]?.number == 2)

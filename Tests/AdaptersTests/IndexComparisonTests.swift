@@ -60,21 +60,6 @@ extension IndexComparisonTests {
     }
 }
 
-/// SplitMix64: the same numbers for the same seed on every machine.
-private struct SeededNumbers: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var value = state
-        value = (value ^ (value >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        value = (value ^ (value >> 27)) &* 0x94D0_49BB_1331_11EB
-        return value ^ (value >> 31)
-    }
-}
-
 /// Something that is done to an index. Numbers that the index gave out are named by their order.
 private enum Deed {
     case create(Int, path: Int, protocol: UploadProtocol, size: Int64?, key: String?, isOld: Bool)
@@ -96,6 +81,7 @@ private enum Deed {
     case fail(Int, number: Int?, named: Bool)
     case retry(Int, kind: Int, offset: Int64, attempt: Int?, limit: Int?, number: Int?, named: Bool, isNow: Bool)
     case cleaned(Int)
+    case revive(Int, isIdle: Bool)
     case settleDue(confirms: Bool)
     case restore(Int, path: Int, parts: Int, markers: Int)
     case look(Int)
@@ -106,7 +92,7 @@ private enum Deed {
         // Mostly what is current, sometimes something older.
         let number = Int.random(in: 0..<8, using: &numbers) == 0 ? Int.random(in: 0..<6, using: &numbers) : nil
         let chance = Int.random(in: 0..<10, using: &numbers)
-        switch Int.random(in: 0..<60, using: &numbers) {
+        switch Int.random(in: 0..<61, using: &numbers) {
         case 0...6:
             return .create(
                 id,
@@ -148,6 +134,7 @@ private enum Deed {
             )
         case 56: return .cleaned(id)
         case 57: return .settleDue(confirms: chance < 5)
+        case 59: return .revive(id, isIdle: chance < 7)
         case 58: return .restore(id, path: chance % 3, parts: chance, markers: Int.random(in: 0..<8, using: &numbers))
         default: return .look(id)
         }
@@ -287,6 +274,8 @@ private final class Actor {
         case .cleaned(let number):
             try await store.cleaned(id(number))
             return try await look(id(number))
+        case .revive(let number, let isIdle):
+            return told(try await store.revive(id(number), idleFor: isIdle ? .zero : .seconds(500)))
         case .settleDue(let confirms):
             let due = try await store.dueEntries(of: target(), limit: 500)
             if confirms { try await store.confirm(due) } else { try await store.postpone(due, by: .seconds(500)) }
@@ -317,7 +306,11 @@ private final class Actor {
         let clean = try await index.store.attempt(of: .clean(id))
         let ship = try await index.store.attempt(of: .ship(id, offset: 10))
         let lists = try await listed(upload)
-        return "\(told(upload)) \(parts) holder \(holder?.id.description ?? "") \(clean) \(ship) \(lists)"
+        let history = try await index.store.history(of: id).map { entry in
+            "\(entry.kind) \(entry.by ?? "-") \(entry.job?.description ?? "-") \(entry.attempt ?? -1)"
+        }
+        let start = "\(told(upload)) \(parts) holder \(holder?.id.description ?? "") \(clean) \(ship) \(lists)"
+        return "\(start) \(history)"
     }
 
     private func listed(_ upload: Upload) async throws -> String {
@@ -352,7 +345,9 @@ private final class Actor {
             "received \(upload.received.bytes)/\(upload.received.parts)",
             "shipped \(upload.shipped.bytes)/\(upload.shipped.parts)", told(upload.generation?.number),
             told(upload.fence?.number), "prepared \(upload.preparations)", "attempts \(upload.attempts)",
-            upload.failure.map { "\($0)" } ?? "-", upload.verification.map { "\($0)" } ?? "-",
+            upload.failure.map { "\($0)" } ?? "-",
+            upload.deadLetter.map { "\($0.job?.description ?? "-") \($0.attempts) \($0.first)" } ?? "-",
+            upload.verification.map { "\($0)" } ?? "-",
             upload.finalFile.map { "\($0)" } ?? "-", upload.atomic.map { "\($0)" } ?? "-",
             upload.endedAt == nil ? "going" : "ended", record.expiresAt > index.now() ? "fresh" : "old",
         ]

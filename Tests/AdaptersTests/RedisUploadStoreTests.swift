@@ -3,6 +3,7 @@
 
 import Adapters
 import Core
+import CoreTesting
 import Foundation
 import Harness
 import Redis

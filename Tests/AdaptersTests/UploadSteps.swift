@@ -1,6 +1,7 @@
 // The steps of an upload's life, for tests that begin somewhere in the middle of it.
 
 import Core
+import CoreTesting
 import Testing
 
 func target(_ name: String = "web-1") -> TargetID { wellFormed(TargetID(name)) }

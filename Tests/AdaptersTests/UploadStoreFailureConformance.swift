@@ -1,6 +1,7 @@
 // What every index does at the end of a worker's way: commits, failures, replays and retries.
 
 import Core
+import CoreTesting
 import Testing
 
 @Suite("Upload store, commits and failures")

@@ -1,6 +1,7 @@
 // What every index does with its outbox, its listings and its roll, and with text that others chose.
 
 import Core
+import CoreTesting
 import Testing
 
 @Suite("Upload store, outbox and listings")

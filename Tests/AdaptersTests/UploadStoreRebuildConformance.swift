@@ -1,6 +1,7 @@
 // How every index is brought back from staging, and that nothing changes before it is.
 
 import Core
+import CoreTesting
 import Testing
 
 @Suite("Upload store, rebuild")

@@ -1,6 +1,7 @@
 // What every index does for workers on their way to the commit: generations, ships, damage and claims.
 
 import Core
+import CoreTesting
 import Testing
 
 @Suite("Upload store, for workers")

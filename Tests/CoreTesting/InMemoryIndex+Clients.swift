@@ -6,14 +6,17 @@ extension InMemoryIndex {
     mutating func create(_ record: UploadRecord, _ now: Timestamp) -> CreateResult {
         if let known = find(record.id, now) { return .created(known.upload) }
         if let key = record.idempotencyKey, let earlier = repeats[RepeatKey(owner: record.owner, key: key)],
-            earlier.until > now, let repeated = find(earlier.value, now)
+            earlier.until > now, let repeated = find(earlier.value, now)?.upload, repeated.state != .cancelled,
+            repeated.state != .expired
         {
-            return .repeated(repeated.upload)
+            // One that was given up, perhaps because this very request could not be served, is no answer to it.
+            return .repeated(repeated)
         }
         if let holder = holder(of: record.path, on: record.target, now) { return .held(by: holder) }
         var entry = Entry(record)
         move(&entry, to: .receiving, now)
         enroll(record, until: record.expiresAt, takesPath: true)
+        entry.note(.created, now, by: record.owner.description)
         return .created(save(entry))
     }
 
@@ -38,6 +41,7 @@ extension InMemoryIndex {
             }
         }
         if isDamaged, entry.isWhole, let state = entry.upload.state.after(.replay) {
+            entry.note(.replayed, now, by: record.owner.description)
             move(&entry, to: state, now)
             entry.upload.failure = nil
             entry.round += 1
@@ -73,17 +77,30 @@ extension InMemoryIndex {
         entry.upload.record.size = size
         if let digest { entry.upload.record.digest = digest }
         entry.isComplete = true
+        entry.note(.completed, now, by: known.owner.description)
         move(&entry, to: next, now)
         let entries = mergeIfShipped(&entry, now)
         return .applied(save(entry), entries)
     }
 
-    mutating func cancel(_ id: UploadID, onlyIfUntouched: Bool, _ now: Timestamp) -> Change<EndRefusal> {
+    mutating func cancel(
+        _ id: UploadID,
+        by: String,
+        only condition: CancelCondition,
+        _ now: Timestamp
+    ) -> Change<EndRefusal> {
         guard var entry = find(id, now) else { return .unknown }
         guard !entry.upload.state.isEnded else { return .refused(.ended(entry.upload)) }
         let isUntouched = entry.upload.state == .receiving && entry.upload.received.parts == 0
-        guard isUntouched || !onlyIfUntouched else { return .refused(.touched(entry.upload)) }
+        let isFit =
+            switch condition {
+            case .any: true
+            case .untouched: isUntouched
+            case .failed: entry.upload.state == .failed
+            }
+        guard isFit else { return .refused(.unfit(entry.upload)) }
         guard let state = entry.upload.state.after(.cancel) else { return .refused(.committing) }
+        entry.note(.cancelled, now, by: by)
         let clean = end(&entry, state, at: now, now)
         return .applied(save(entry), [clean])
     }
@@ -92,13 +109,27 @@ extension InMemoryIndex {
         guard var entry = find(id, now) else { return .unknown }
         guard let state = entry.upload.state.after(.expire) else { return .refused(.state(entry.upload.state)) }
         guard entry.upload.record.expiresAt <= now else { return .refused(.notDue(entry.upload)) }
+        entry.note(.expired, now)
         let clean = end(&entry, state, at: now, now)
         return .applied(save(entry), [clean])
     }
 
-    mutating func replay(_ id: UploadID, overwrite: Overwrite?, _ now: Timestamp) -> Change<WorkRefusal> {
+    mutating func replay(
+        _ id: UploadID,
+        by: String,
+        overwrite: Overwrite?,
+        after delay: Duration,
+        _ now: Timestamp
+    ) -> Change<WorkRefusal> {
         guard var entry = find(id, now) else { return .unknown }
         guard entry.upload.state.after(.replay) != nil else { return .refused(.state(entry.upload.state)) }
+        // What is on the target is not to be trusted, or is gone: it is built anew.
+        if entry.upload.failure?.reason.beginsAnew == true {
+            entry.upload.generation = nil
+            entry.upload.finalFile = nil
+            entry.upload.verification = nil
+            entry.upload.shipped = Upload.Tally()
+        }
         let state = UploadState.resumed(entry.upload, isComplete: entry.isComplete)
         // A damaged part was struck: only receiving it again brings the upload back.
         if state == .shipping || state == .merging, !entry.isWhole { return .refused(.noSuchPart) }
@@ -107,9 +138,14 @@ extension InMemoryIndex {
         entry.upload.failure = nil
         entry.upload.attempts = 0
         entry.round += 1
-        // Where parts are to be shipped, the merge job records their jobs.
-        let job = recordMerge(entry, now)
-        return .applied(save(entry), [job])
+        entry.note(.replayed, now, by: by)
+        // Where parts are to be shipped, the merge job records their jobs. What is to wait is left to the relay.
+        guard delay > .zero else {
+            let job = recordMerge(entry, now)
+            return .applied(save(entry), [job])
+        }
+        _ = record(.merge(id), entry.upload.record.target, now + delay)
+        return .applied(save(entry), [])
     }
 }
 
@@ -118,6 +154,8 @@ extension InMemoryIndex {
     mutating func holder(of path: TargetPath, on target: TargetID, _ now: Timestamp) -> Upload? {
         paths[PathKey(target: target, path: path)].flatMap { find($0, now)?.upload }
     }
+
+    mutating func history(of id: UploadID, _ now: Timestamp) -> [HistoryEntry] { find(id, now)?.history ?? [] }
 
     mutating func parts(of id: UploadID, _ now: Timestamp) -> [PartState] {
         (find(id, now)?.parts.values.map(\.state) ?? []).sorted { $0.part.offset < $1.part.offset }
@@ -130,9 +168,10 @@ extension InMemoryIndex {
             return UploadCursor(time: time ?? upload.updatedAt, id: upload.id)
         }
         func position(_ cursor: UploadCursor) -> (Timestamp, UploadID) { (cursor.time, cursor.id) }
-        var found = entries.values.map(\.upload).filter { upload in
+        var found = entries.values.filter { !query.isUnfinished || isUnfinished($0) }.map(\.upload).filter { upload in
             (query.state == nil || query.state == upload.state)
                 && (query.owner == nil || query.owner == upload.record.owner)
+                && (query.reason == nil || query.reason == upload.failure?.reason)
                 && (query.target == nil || query.target == upload.record.target)
         }
         if let last = query.cursor { found.removeAll { position(cursor($0)) >= position(last) } }

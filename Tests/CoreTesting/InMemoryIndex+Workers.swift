@@ -35,6 +35,7 @@ extension InMemoryIndex {
             if entry.upload.received.parts > 0 { move(&entry, to: state, now) }
             if entry.upload.received.parts > 0 || previous != nil { entry.revoke() }
         }
+        if previous != nil { entry.note(.restarted, now) }
         // Brings the restart to its end if its worker dies before the ship jobs are recorded.
         let entries = previous == nil ? [] : [recordMerge(entry, now)]
         return .applied(save(entry), entries)
@@ -83,14 +84,19 @@ extension InMemoryIndex {
         return .applied(save(entry), entries)
     }
 
-    mutating func strike(_ part: Part, of id: UploadID, _ now: Timestamp) -> Change<WorkRefusal> {
+    mutating func strike(_ part: Part, of id: UploadID, by: String, _ now: Timestamp) -> Change<WorkRefusal> {
         guard var entry = find(id, now) else { return .unknown }
         let state = entry.upload.state
         guard state != .committing, !state.isEnded else { return .refused(.state(state)) }
         guard let known = entry.parts[part.offset], known.state.part == part else { return .refused(.noSuchPart) }
         entry.remove(known)
         entry.upload.updatedAt = now
-        if entry.isComplete { fail(&entry, .damaged(part), now) }
+        let job = Job.ship(id, offset: part.offset)
+        if entry.isComplete {
+            fail(&entry, .damaged(part), job, attempt: 0, by: by, now)
+        } else {
+            entry.note(.damaged, now, by: by, job: job, attempt: 0, failure: .damaged(part))
+        }
         return .applied(save(entry), [])
     }
 
@@ -103,10 +109,21 @@ extension InMemoryIndex {
         guard var entry = find(id, now) else { return .unknown }
         guard entry.upload.state.isMergeable else { return .refused(.state(entry.upload.state)) }
         if let lease = entry.lease, lease.until > now { return .refused(.leased(until: lease.until)) }
+        // Neither given back nor worked off: its worker died of it, or was away for longer than the lease.
+        if let fence = entry.upload.fence, entry.releasedFence != fence {
+            entry.lapses += 1
+            if entry.lapses >= Self.poisonLimit {
+                let detail = "its merge was begun \(entry.lapses) times, and no worker came back from it"
+                let (attempt, holder) = (entry.upload.attempts, entry.holder)
+                fail(&entry, Failure(.poison, detail), .merge(id), attempt: attempt, by: holder, now)
+                return .refused(.poisoned(save(entry)))
+            }
+        }
         let fence = Fence(entry.nextNumber(now))
         entry.upload.fence = fence
         entry.upload.updatedAt = now
         entry.lease = Lease(fence: fence, holder: holder, until: now + duration)
+        entry.holder = holder
         _ = record(.merge(id), entry.upload.record.target, now + duration + .seconds(1))
         return .applied(save(entry), [])
     }
@@ -145,6 +162,7 @@ extension InMemoryIndex {
         guard entry.upload.generation == generation else {
             return .refused(.staleGeneration(entry.upload.generation))
         }
+        if entry.upload.state != state { entry.note(.committing, now, by: entry.holder) }
         move(&entry, to: state, now)
         entry.upload.finalFile = finalFile
         return .applied(save(entry), [])
@@ -156,18 +174,19 @@ extension InMemoryIndex {
         guard let state = entry.upload.state.after(.finish) else { return .refused(.state(entry.upload.state)) }
         guard entry.holds(fence) else { return .refused(.staleFence) }
         entry.upload.atomic = atomic
+        entry.note(.done, now, by: entry.holder)
         entry.upload.failure = nil
         let clean = end(&entry, state, at: now, now)
         return .applied(save(entry), [clean])
     }
 
-    mutating func fail(_ id: UploadID, fence: Fence?, failure: Failure, _ now: Timestamp) -> Change<WorkRefusal> {
-        guard var entry = find(id, now) else { return .unknown }
+    mutating func fail(_ request: FailRequest, _ now: Timestamp) -> Change<WorkRefusal> {
+        guard var entry = find(request.job.upload, now) else { return .unknown }
         if entry.upload.state == .failed { return .applied(entry.upload, []) }
         guard entry.upload.state.after(.fail) != nil else { return .refused(.state(entry.upload.state)) }
-        let isAllowed = fence.map { entry.holds($0) } ?? entry.upload.state.isShippable
+        let isAllowed = request.fence.map { entry.holds($0) } ?? entry.upload.state.isShippable
         guard isAllowed else { return .refused(.staleFence) }
-        fail(&entry, failure, now)
+        fail(&entry, request.failure, request.job, attempt: request.attempt, by: request.worker, now)
         return .applied(save(entry), [])
     }
 
@@ -180,10 +199,11 @@ extension InMemoryIndex {
             if request.limit != nil { entry.cleanAttempts += 1 }
         } else {
             if let limit = request.limit, request.attempt >= limit {
-                fail(&entry, request.failure, now)
+                fail(&entry, request.failure, request.job, attempt: request.attempt, by: request.worker, now)
                 return .exhausted(save(entry))
             }
             entry.upload.failure = request.failure
+            if entry.first == nil { entry.first = (request.failure, now) }
             if request.limit != nil {
                 if case .ship(_, let offset) = request.job {
                     entry.parts[offset]?.attempts = request.attempt + 1
@@ -195,7 +215,16 @@ extension InMemoryIndex {
             // The claim ends with the attempt; a merge without a claim leaves that of another alone.
             if case .merge = request.job, request.fence != nil { entry.revoke() }
         }
+        entry.note(
+            .retried,
+            now,
+            by: request.worker,
+            job: request.job,
+            attempt: request.attempt,
+            failure: request.failure
+        )
         let due = record(request.job, entry.upload.record.target, now + request.delay).due
+        entry.quietUntil = max(entry.quietUntil ?? due, due)
         return .scheduled(save(entry), due: due)
     }
 
@@ -218,7 +247,16 @@ extension InMemoryIndex {
         entry.lease = nil
         forget(.clean(id), record.target)
         forget(.merge(id), record.target)
-        if entry.cleanedAt == nil { entry.cleanedAt = now }
+        tries = tries.filter { $0.key.upload != id }
+        if entry.cleanedAt == nil {
+            entry.cleanedAt = now
+            let preparations = entry.upload.preparations
+            // A worker that was away meanwhile may still make a part file.
+            if preparations > 1 || preparations == 1 && entry.upload.state != .done {
+                entry.sweeps = 1
+                sweeps[record.target, default: [:]][id] = now + Self.sweepPauses[0]
+            }
+        }
         _ = save(entry)
     }
 }

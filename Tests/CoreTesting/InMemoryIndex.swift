@@ -26,9 +26,17 @@ public struct InMemoryIndex: Sendable {
         var isComplete = false
         var lastNumber: UInt64 = 0
         var releasedFence: Fence?
+        var holder = ""
         var lease: Lease?
         var round = 0
         var cleanAttempts = 0
+        var history: [HistoryEntry] = []
+        /// Until then nothing is expected to move.
+        var quietUntil: Timestamp?
+        /// How many claims in a row were neither given back nor worked off.
+        var lapses = 0
+        var sweeps = 0
+        var first: (failure: Failure, at: Timestamp)?
         var lifetime: Duration
         var cleanedAt: Timestamp?
 
@@ -49,7 +57,22 @@ public struct InMemoryIndex: Sendable {
 
         mutating func revoke() {
             if let fence = upload.fence { releasedFence = fence }
+            lapses = 0
             lease = nil
+        }
+
+        /// Notes what happened; the newest 200 are kept.
+        mutating func note(
+            _ kind: HistoryEntry.Kind,
+            _ now: Timestamp,
+            by: String? = nil,
+            job: Job? = nil,
+            attempt: Int? = nil,
+            failure: Failure? = nil
+        ) {
+            let by = by?.isEmpty == true ? nil : by
+            history.append(HistoryEntry(kind, at: now, by: by, job: job, attempt: attempt, failure: failure))
+            if history.count > 200 { history.removeFirst() }
         }
 
         mutating func nextNumber(_ now: Timestamp) -> UInt64 {
@@ -103,7 +126,11 @@ public struct InMemoryIndex: Sendable {
     var paths: [PathKey: UploadID] = [:]
     var repeats: [RepeatKey: Expiring<UploadID>] = [:]
     var outbox: [TargetID: [Job: Timestamp]] = [:]
+    /// Switched off only to show that it is missed.
+    var recordsJobs = true
     var failedAt: [UploadID: Timestamp] = [:]
+    var sweeps: [TargetID: [UploadID: Timestamp]] = [:]
+    var tries: [Job: Set<String>] = [:]
     var epoch: Epoch?
     var locks: [String: Expiring<String>] = [:]
     var workers: [String: Expiring<WorkerPresence>] = [:]
@@ -137,7 +164,7 @@ public struct InMemoryIndex: Sendable {
     }
 
     mutating func record(_ job: Job, _ target: TargetID, _ due: Timestamp) -> OutboxEntry {
-        outbox[target, default: [:]][job] = due
+        if recordsJobs { outbox[target, default: [:]][job] = due }
         return OutboxEntry(job: job, target: target, due: due)
     }
 
@@ -154,13 +181,36 @@ public struct InMemoryIndex: Sendable {
     }
 
     mutating func move(_ entry: inout Entry, to state: UploadState, _ now: Timestamp) {
-        if entry.upload.state == .failed, state != .failed { failedAt[entry.upload.id] = nil }
+        if entry.upload.state == .failed, state != .failed {
+            failedAt[entry.upload.id] = nil
+            entry.upload.deadLetter = nil
+            entry.first = nil
+        }
         entry.upload.state = state
         entry.upload.updatedAt = now
     }
 
-    mutating func fail(_ entry: inout Entry, _ failure: Failure, _ now: Timestamp) {
+    mutating func fail(
+        _ entry: inout Entry,
+        _ failure: Failure,
+        _ job: Job,
+        attempt: Int,
+        by worker: String,
+        _ now: Timestamp
+    ) {
         if entry.upload.state != .failed { failedAt[entry.upload.id] = now }
+        let first = entry.first ?? (failure, now)
+        entry.first = first
+        entry.upload.deadLetter = DeadLetter(
+            job: job,
+            attempts: attempt,
+            first: first.failure,
+            firstAt: first.at,
+            at: entry.upload.deadLetter?.at ?? now
+        )
+        // Somebody must have the time to look at it.
+        entry.upload.record.expiresAt = max(entry.upload.record.expiresAt, now + entry.lifetime)
+        entry.note(.failed, now, by: worker, job: job, attempt: attempt, failure: failure)
         entry.upload.failure = failure
         move(&entry, to: .failed, now)
         forget(.merge(entry.upload.id), entry.upload.record.target)

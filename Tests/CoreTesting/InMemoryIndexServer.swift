@@ -13,17 +13,32 @@ public final class InMemoryIndexServer: Sendable {
 
     private let state = Mutex(State())
     private let clock: @Sendable () -> Timestamp
+    private let empty: InMemoryIndex
 
     /// An empty index.
     ///
-    /// - Parameter clock: the server's time.
-    public init(clock: @escaping @Sendable () -> Timestamp) { self.clock = clock }
+    /// - Parameters:
+    ///   - clock: the server's time.
+    ///   - recordsJobs: whether the outbox is kept. Without, a simulation must notice what is lost.
+    public init(
+        clock: @escaping @Sendable () -> Timestamp,
+        recordsJobs: Bool = true
+    ) {
+        self.clock = clock
+        var empty = InMemoryIndex()
+        empty.recordsJobs = recordsJobs
+        self.empty = empty
+        state.withLock { $0.index = empty }
+    }
 
     /// What it holds now: to look at, or for `rollBack`.
     public var index: InMemoryIndex { state.withLock { $0.index } }
 
     /// Forgets everything, as `FLUSHALL` does.
-    public func wipe() { state.withLock { $0.index = InMemoryIndex() } }
+    public func wipe() { state.withLock { $0.index = empty } }
+
+    /// Loses one upload, and nothing else.
+    public func forget(_ id: UploadID) { state.withLock { $0.index.forget(id) } }
 
     /// Restarts with what it holds; processes must compare it with staging before they change anything.
     public func restart() { state.withLock { $0.run += 1 } }

@@ -108,6 +108,20 @@ public final class InMemoryStaging: Staging {
         }
     }
 
+    /// Flips one bit of some staged part, chosen by a number.
+    public func damageSome(_ number: Int) {
+        let parts = state.withLock { state in
+            state.uploads.values.flatMap { upload in upload.parts.values.map { (upload.record.id, $0.part) } }
+        }.sorted { ($0.0, $0.1.offset) < ($1.0, $1.1.offset) }
+        if !parts.isEmpty { _ = damage(parts[number % parts.count].1, of: parts[number % parts.count].0) }
+    }
+
+    /// The uploads that it has.
+    public var uploadIDs: Set<UploadID> { state.withLock { Set($0.uploads.keys) } }
+
+    /// What a power failure takes of an upload whose parts were not flushed.
+    public func loseParts(of id: UploadID) { state.withLock { $0.uploads[id]?.parts = [:] } }
+
     /// Makes an upload's record one that cannot be read.
     public func makeUnreadable(_ id: UploadID, _ reason: String) {
         state.withLock { $0.uploads[id]?.unreadable = reason }

@@ -117,6 +117,9 @@ public final class InMemoryTarget: TargetSession {
 
     // MARK: Port
 
+    /// It is never left alone.
+    public var breaker: BreakerState { .closed }
+
     /// What lies at a path.
     public func facts(of path: TargetPath) async throws(TargetError) -> FileFacts? {
         try await faults.perform(.facts) {

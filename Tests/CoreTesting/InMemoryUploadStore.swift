@@ -10,7 +10,9 @@ public final class InMemoryUploadStore: UploadStore {
         /// The method of the same name.
         case create, receive, complete, cancel, expire, replay
         /// The method of the same name.
-        case upload, holder, parts, uploads, attempt, shipState
+        case upload, holder, parts, uploads, attempt, shipState, history
+        /// The method of the same name.
+        case revive, tries, tried, dueSweeps, swept
         /// The method of the same name.
         case nextGeneration, startGeneration, requeueShips, shipped, strike, claim, renew, release, beginCommit, finish
         /// The method of the same name.
@@ -28,7 +30,7 @@ public final class InMemoryUploadStore: UploadStore {
         self.faults = faults
     }
 
-    private func change<Value>(
+    func change<Value>(
         _ operation: Operation,
         grows: Bool = false,
         _ body: (inout InMemoryIndex, Timestamp) -> Value
@@ -69,8 +71,12 @@ public final class InMemoryUploadStore: UploadStore {
     }
 
     /// Gives up, and records the clean job.
-    public func cancel(_ id: UploadID, onlyIfUntouched: Bool) async throws(StoreError) -> Change<EndRefusal> {
-        try await change(.cancel) { $0.cancel(id, onlyIfUntouched: onlyIfUntouched, $1) }
+    public func cancel(
+        _ id: UploadID,
+        by: String,
+        only condition: CancelCondition
+    ) async throws(StoreError) -> Change<EndRefusal> {
+        try await change(.cancel) { $0.cancel(id, by: by, only: condition, $1) }
     }
 
     /// Marks an abandoned upload, and records the clean job; refused unless its time has come.
@@ -80,8 +86,13 @@ public final class InMemoryUploadStore: UploadStore {
 
     /// Sends a failed upload on its way again (see `UploadState.resumed`); with `overwrite`, a waiting
     /// `target-exists` may now replace.
-    public func replay(_ id: UploadID, overwrite: Overwrite?) async throws(StoreError) -> Change<WorkRefusal> {
-        try await change(.replay) { $0.replay(id, overwrite: overwrite, $1) }
+    public func replay(
+        _ id: UploadID,
+        by: String,
+        overwrite: Overwrite?,
+        after delay: Duration
+    ) async throws(StoreError) -> Change<WorkRefusal> {
+        try await change(.replay) { $0.replay(id, by: by, overwrite: overwrite, after: delay, $1) }
     }
 
     // MARK: Questions
@@ -97,6 +108,11 @@ public final class InMemoryUploadStore: UploadStore {
     }
 
     /// All parts of an upload, ascending; at most 50,000.
+    public func history(of id: UploadID) async throws(StoreError) -> [HistoryEntry] {
+        try await ask(.history) { $0.history(of: id, $1) }
+    }
+
+    /// All parts of an upload, ascending.
     public func parts(of id: UploadID) async throws(StoreError) -> [PartState] {
         try await ask(.parts) { $0.parts(of: id, $1) }
     }
@@ -158,8 +174,8 @@ public final class InMemoryUploadStore: UploadStore {
     }
 
     /// Strikes a part whose staged bytes are damaged: missing again before `complete`, `failed` after it.
-    public func strike(_ part: Part, of id: UploadID) async throws(StoreError) -> Change<WorkRefusal> {
-        try await change(.strike) { $0.strike(part, of: id, $1) }
+    public func strike(_ part: Part, of id: UploadID, by: String) async throws(StoreError) -> Change<WorkRefusal> {
+        try await change(.strike) { $0.strike(part, of: id, by: by, $1) }
     }
 
     /// Claims a merge for a time, leaving a merge job in the outbox that is due after it.
@@ -203,12 +219,8 @@ public final class InMemoryUploadStore: UploadStore {
     }
 
     /// Records that an upload cannot go on by itself.
-    public func fail(
-        _ id: UploadID,
-        fence: Fence?,
-        failure: Failure
-    ) async throws(StoreError) -> Change<WorkRefusal> {
-        try await change(.fail) { $0.fail(id, fence: fence, failure: failure, $1) }
+    public func fail(_ request: FailRequest) async throws(StoreError) -> Change<WorkRefusal> {
+        try await change(.fail) { $0.fail(request, $1) }
     }
 
     /// Counts a failed attempt and records the job again for later, or fails the upload when its attempts are spent.

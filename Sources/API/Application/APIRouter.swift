@@ -33,7 +33,7 @@ enum APIRouter {
         switch route {
         case .health: return try health.health()
         case .readiness: return try await health.readiness()
-        case .metrics: return health.metrics()
+        case .metrics: return await health.metrics()
         case .document: return health.document()
         default: break
         }
@@ -43,6 +43,7 @@ enum APIRouter {
         let bodies = BodyRoutes(services: services, principal: principal)
         let events = EventRoutes(services: services, principal: principal)
         let operations = OperationRoutes(services: services)
+        let deadLetters = DeadLetterRoutes(services: services, principal: principal)
         switch route {
         case .createUpload: return try await uploads.create(request, scope)
         case .listUploads: return try await uploads.list(request)
@@ -53,6 +54,12 @@ enum APIRouter {
         case .putFile: return try await bodies.putFile(request, scope)
         case .watchUpload: return try await events.watchUpload(request, scope)
         case .watchUploads: return try await events.watchUploads(request, scope)
+        case .showHistory: return try await uploads.history(scope)
+        case .listDeadLetters: return try await deadLetters.list(request)
+        case .showDeadLetter: return try await deadLetters.show(scope)
+        case .replayDeadLetter: return try await deadLetters.replay(scope)
+        case .replayDeadLetters: return try await deadLetters.replayAll(request, scope)
+        case .discardDeadLetter: return try await deadLetters.discard(scope)
         case .listTargets: return try await operations.targets()
         case .listWorkers: return try await operations.workers()
         case .listQueues: return try await operations.queues()

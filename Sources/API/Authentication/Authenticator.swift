@@ -64,6 +64,12 @@ struct Authenticator: Sendable {
         }
     }
 
+    /// Whether an owner still may send files; yes where tokens cannot be read now, for nothing was taken away by that.
+    func maySend(_ owner: Owner) -> Bool {
+        guard case .tokens(let file) = mode, let table = try? file.table() else { return true }
+        return table.maySend(owner, now: now())
+    }
+
     /// The token of `Bearer <b64token>` (RFC 6750 §2.1); the scheme's name is compared without case (RFC 9110 §11.1).
     static func bearerToken(_ value: String) -> Substring? {
         let parts = value.split(separator: " ", maxSplits: 1, omittingEmptySubsequences: false)

@@ -61,6 +61,14 @@ struct TokenTable: Sendable {
         }
     }
 
+    /// Whether any valid token lets an owner send files.
+    func maySend(_ owner: Owner, now: Timestamp) -> Bool {
+        entries.contains { entry in
+            entry.principal.owner == owner && entry.principal.roles.contains(.uploader)
+                && entry.expires.map { $0 > now } ?? true
+        }
+    }
+
     /// Whom a token stands for. Every entry is looked at in full, whichever matches.
     func principal(hash: SHA256Digest, now: Timestamp) -> Principal? {
         let wanted = Self.words(of: hash)

@@ -14,6 +14,12 @@ enum Route: CaseIterable, Sendable {
     case watchUpload
     case watchUploads
     case putFile
+    case showHistory
+    case listDeadLetters
+    case showDeadLetter
+    case replayDeadLetter
+    case replayDeadLetters
+    case discardDeadLetter
     case listTargets
     case listWorkers
     case listQueues
@@ -25,9 +31,9 @@ enum Route: CaseIterable, Sendable {
     /// The verb.
     var method: HTTPRequest.Method {
         switch self {
-        case .createUpload, .completeUpload: .post
+        case .createUpload, .completeUpload, .replayDeadLetter, .replayDeadLetters: .post
         case .putPart, .putFile: .put
-        case .cancelUpload: .delete
+        case .cancelUpload, .discardDeadLetter: .delete
         default: .get
         }
     }
@@ -42,6 +48,11 @@ enum Route: CaseIterable, Sendable {
         case .watchUpload: "/v1/uploads/{id}/events"
         case .watchUploads: "/v1/events"
         case .putFile: "/v1/files/{target}/**"
+        case .showHistory: "/v1/uploads/{id}/history"
+        case .listDeadLetters: "/v1/dead-letters"
+        case .showDeadLetter, .discardDeadLetter: "/v1/dead-letters/{id}"
+        case .replayDeadLetter: "/v1/dead-letters/{id}/replay"
+        case .replayDeadLetters: "/v1/dead-letters/replay"
         case .listTargets: "/v1/targets"
         case .listWorkers: "/v1/workers"
         case .listQueues: "/v1/queues"
@@ -56,8 +67,11 @@ enum Route: CaseIterable, Sendable {
     var access: Access {
         switch self {
         case .createUpload, .putPart, .completeUpload, .putFile: .roles([.uploader])
-        case .listUploads, .showUpload, .cancelUpload, .watchUpload, .watchUploads: .roles([.uploader, .operator])
-        case .listTargets, .listWorkers, .listQueues: .roles([.operator])
+        case .listUploads, .showUpload, .cancelUpload, .watchUpload, .watchUploads, .showHistory:
+            .roles([.uploader, .operator])
+        case .listDeadLetters, .showDeadLetter, .replayDeadLetter, .replayDeadLetters, .discardDeadLetter,
+            .listTargets, .listWorkers, .listQueues:
+            .roles([.operator])
         case .health, .readiness, .metrics, .document: .anyone
         }
     }

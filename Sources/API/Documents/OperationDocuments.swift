@@ -8,12 +8,13 @@ struct TargetsDocument: Encodable {
         var id: String
         var presence: TargetPresence?
 
-        private enum Key: String, CodingKey { case id, reachable, facts, error, seenAt }
+        private enum Key: String, CodingKey { case id, reachable, breaker, facts, error, seenAt }
 
         func encode(to encoder: any Encoder) throws {
             var container = encoder.container(keyedBy: Key.self)
             try container.encode(id, forKey: .id)
             try container.encode(presence?.reachable, forKey: .reachable)
+            try container.encode(presence?.breaker.rawValue, forKey: .breaker)
             try container.encode(presence?.facts ?? [:], forKey: .facts)
             try container.encode(presence?.error, forKey: .error)
             try container.encode(presence?.seenAt.description, forKey: .seenAt)
@@ -32,6 +33,7 @@ struct WorkersDocument: Encodable {
         var version: String
         var targets: [String]
         var jobs: Int
+        var uploads: [String]
         var startedAt: String
         var seenAt: String
 
@@ -42,6 +44,7 @@ struct WorkersDocument: Encodable {
             version = worker.version
             targets = worker.targets.map(\.description)
             jobs = worker.jobs
+            uploads = worker.uploads.map(\.description)
             startedAt = worker.startedAt.description
             seenAt = worker.seenAt.description
         }

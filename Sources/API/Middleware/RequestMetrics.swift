@@ -47,6 +47,17 @@ final class RequestMetrics: Sendable {
     /// So many event streams are open.
     func streaming(_ count: Int) { streams.set(count) }
 
+    /// What workers found out about targets.
+    func targets(_ targets: [TargetPresence]) {
+        for presence in targets {
+            let dimensions = [("target", presence.target.description)]
+            Meter(label: "ferry_target_reachable", dimensions: dimensions, factory: factory)
+                .set(presence.reachable ? 1 : 0)
+            Meter(label: "ferry_target_breaker_open", dimensions: dimensions, factory: factory)
+                .set(presence.breaker == .closed ? 0 : 1)
+        }
+    }
+
     private func make(_ labels: Labels) -> Instruments {
         let route = ("route", labels.route)
         let method = ("method", labels.method)

@@ -9,6 +9,12 @@ extension Problem {
             self = .invalid(field, reason)
         case .targetUnknown(let target):
             self.init(.targetUnknown, "no such target is configured", fields: ["target": .text(target)])
+        case .ownerRevoked(let owner):
+            self.init(
+                .ownerRevoked,
+                "no valid token lets this upload's owner send files",
+                fields: ["owner": .text(owner.description)]
+            )
         case .targetExists(let path):
             self.init(
                 .targetExists,

@@ -30,6 +30,7 @@ enum ProblemType: String, CaseIterable, Sendable {
     case unsupportedEncoding = "unsupported-encoding"
     case invalidRequest = "invalid-request"
     case targetUnknown = "target-unknown"
+    case ownerRevoked = "owner-revoked"
     case uploadInProgress = "upload-in-progress"
     case internalError = "internal-error"
     case unavailable
@@ -46,7 +47,9 @@ enum ProblemType: String, CaseIterable, Sendable {
         case .notFound, .routeUnknown: .notFound
         case .methodNotAllowed: .methodNotAllowed
         case .requestTimeout: .requestTimeout
-        case .targetExists, .differentContent, .partConflict, .partsMissing, .committing, .wrongState: .conflict
+        case .targetExists, .differentContent, .partConflict, .partsMissing, .committing, .wrongState,
+            .ownerRevoked:
+            .conflict
         case .uploadEnded: .gone
         case .lengthRequired: .lengthRequired
         case .tooLarge: .contentTooLarge
@@ -89,6 +92,7 @@ enum ProblemType: String, CaseIterable, Sendable {
         case .unsupportedEncoding: "The content encoding is not supported"
         case .invalidRequest: "The request cannot be accepted"
         case .targetUnknown: "There is no such target"
+        case .ownerRevoked: "The owner may not send files any more"
         case .uploadInProgress: "The path is taken by another upload"
         case .internalError: "Ferry failed"
         case .unavailable: "Ferry cannot do this now"

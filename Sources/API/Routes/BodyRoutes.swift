@@ -63,6 +63,8 @@ struct BodyRoutes {
                 throw error
             }
         }
+        // Whoever is told yes has a file on its way, or there.
+        if upload.state == .cancelled || upload.state == .expired { throw Problem(IntakeError.gone(upload.state)) }
         return try JSON.response(UploadDocument(upload), status: .accepted, headers: [.location: upload.location])
     }
 

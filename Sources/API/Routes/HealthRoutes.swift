@@ -32,8 +32,11 @@ struct HealthRoutes {
         return try JSON.response(document, status: isReady ? .ok : .serviceUnavailable, headers: headers)
     }
 
-    func metrics() -> Response {
+    /// All metrics; those of targets and dead letters as the index has them now, left as they were where it does not
+    /// answer.
+    func metrics() async -> Response {
         services.metrics.streaming(services.hub.count)
+        if let targets = try? await services.store.targets() { services.metrics.targets(targets) }
         return Response(
             status: .ok,
             headers: [.contentType: "text/plain; version=0.0.4; charset=utf-8", .cacheControl: "no-store"],

@@ -39,30 +39,21 @@ struct UploadRoutes {
     func list(_ request: Request) async throws -> Response {
         let parameters = request.uri.queryParameters
         var query = UploadQuery(owner: nil)
-        if let text = parameters["state"] {
-            guard let state = UploadState(rawValue: String(text)) else { throw Problem.invalid("state", "is no state") }
-            query.state = state
-        }
-        if let text = parameters["target"] {
-            guard let target = TargetID(text) else { throw Problem.invalid("target", "is no target's name") }
-            query.target = target
-        }
-        if let text = parameters["limit"] {
-            guard let limit = Int(text), (1...1_000).contains(limit) else {
-                throw Problem.invalid("limit", "must be 1 to 1000")
-            }
-            query.limit = limit
-        }
-        if let text = parameters["cursor"] {
-            guard let cursor = UploadCursor(text) else { throw Problem.invalid("cursor", "is not one of a page's") }
-            query.cursor = cursor
-        }
+        query.state = try parameters.read("state", "is no state") { UploadState(rawValue: String($0)) }
+        query.target = try parameters.read("target", "is no target's name") { TargetID($0) }
+        query.limit = try parameters.limit() ?? query.limit
+        query.cursor = try parameters.cursor()
         return try JSON.response(UploadPageDocument(try await intake.uploads(query, for: principal)))
     }
 
     func show(_ scope: RequestScope) async throws -> Response {
         let (upload, parts) = try await intake.parts(try scope.uploadID(), for: principal)
         return try JSON.response(UploadDocument(upload, ranges: .init(parts, of: upload)))
+    }
+
+    func history(_ scope: RequestScope) async throws -> Response {
+        let entries = try await intake.history(try scope.uploadID(), for: principal)
+        return try JSON.response(HistoryDocument(history: entries.map(HistoryDocument.Entry.init)))
     }
 
     func complete(_ request: Request, _ scope: RequestScope) async throws -> Response {

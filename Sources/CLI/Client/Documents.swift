@@ -57,6 +57,7 @@ struct TargetsView: Codable {
     struct Target: Codable {
         var id: String
         var reachable: Bool?
+        var breaker: String?
         var facts: [String: String]
         var error: String?
         var seenAt: String?

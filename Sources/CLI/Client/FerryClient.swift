@@ -70,6 +70,9 @@ struct FerryClient: Sendable {
         _ = try await execute(request, timeout: .minutes(30))
     }
 
+    /// Sends a document; answers what came back.
+    func post(_ path: String, _ body: some Encodable) async throws -> Data { try await json("POST", path, body).body }
+
     /// Any other request, with the answer as it came.
     func raw(_ method: String, _ path: String) async throws -> (status: Int, body: Data) {
         try await execute(request(method, path), timeout: .seconds(60))

@@ -58,3 +58,12 @@ func checkedID(_ text: String) throws(CommandFailure) -> String {
     }
     return text
 }
+
+/// A query of the parameters that have a value.
+func queryText(_ parameters: [(name: String, value: String?)]) -> String {
+    var components = URLComponents()
+    components.queryItems = parameters.compactMap { parameter in
+        parameter.value.map { URLQueryItem(name: parameter.name, value: $0) }
+    }
+    return components.percentEncodedQuery ?? ""
+}

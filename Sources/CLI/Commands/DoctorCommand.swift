@@ -26,10 +26,15 @@ struct DoctorCommand: AsyncParsableCommand {
     @Flag(help: "Print JSON.")
     var json = false
 
+    @Flag(help: "Read all of staging into the index first, whatever condition the index is in.")
+    var rebuild = false
+
     func run() async throws {
-        let findings: [Finding]
+        var findings: [Finding] = []
         do {
-            findings = try await examine(try loadConfiguration(config))
+            let configuration = try loadConfiguration(config)
+            if rebuild { findings.append(await rebuildIndex(configuration)) }
+            findings += try await examine(configuration)
         } catch let failure as CommandFailure {
             findings = [Finding(subject: "configuration", ok: false, detail: failure.message)]
         }

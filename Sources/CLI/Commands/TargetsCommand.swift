@@ -41,6 +41,9 @@ struct TargetsCommand: AsyncParsableCommand {
         for target in report.targets {
             let state = target.reachable.map { $0 ? "reachable" : "NOT USABLE" } ?? "not looked at yet"
             print("\(target.id): \(state)")
+            if let breaker = target.breaker, breaker != "closed" {
+                print("  breaker: \(Terminal.plain(breaker)); its jobs wait and spend no attempts")
+            }
             if let error = target.error { print("  error: \(Terminal.plain(error))") }
             for (name, value) in target.facts.sorted(by: { $0.key < $1.key }) {
                 print("  \(name): \(Terminal.plain(value))")

@@ -9,10 +9,18 @@ struct StatusCommand: AsyncParsableCommand {
     @OptionGroup var options: ClientOptions
     @Argument(help: "The upload's identifier.")
     var id: String
+    @Flag(help: "Show what happened to it, and by whose doing.")
+    var history = false
 
     func run() async throws {
         try await options.withClient { client in
             let id = try checkedID(id)
+            if history {
+                let body = try await client.raw("GET", "/v1/uploads/\(id)/history").body
+                if options.json { return options.show(body) }
+                for entry in try JSONDecoder().decode(HistoryView.self, from: body).history { print(entry.line) }
+                return
+            }
             if options.json { return options.show(try await client.raw("GET", "/v1/uploads/\(id)").body) }
             print(try await client.upload(id).summary)
         }
@@ -69,12 +77,10 @@ struct ListCommand: AsyncParsableCommand {
             var left = limit
             var cursor: String?
             repeat {
-                var components = URLComponents()
-                components.queryItems = [URLQueryItem(name: "limit", value: String(min(left, 500)))]
-                for (name, value) in [("state", state), ("target", target), ("cursor", cursor)] {
-                    if let value { components.queryItems?.append(URLQueryItem(name: name, value: value)) }
-                }
-                let body = try await client.raw("GET", "/v1/uploads?\(components.percentEncodedQuery ?? "")").body
+                let query = queryText([
+                    ("limit", String(min(left, 500))), ("state", state), ("target", target), ("cursor", cursor),
+                ])
+                let body = try await client.raw("GET", "/v1/uploads?\(query)").body
                 let page = try JSONDecoder().decode(UploadPageView.self, from: body)
                 if options.json {
                     options.show(body)

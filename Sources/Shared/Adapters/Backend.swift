@@ -102,6 +102,18 @@ public final class Backend: Sendable {
         }
     }
 
+    /// Reads all of staging into the index; answers how many uploads came back. Waits while another process is at it.
+    /// To be called while `run` runs.
+    public func rebuildIndex(within limit: Duration) async throws(IntakeError) -> Int {
+        let deadline = ContinuousClock.now + limit
+        while true {
+            if case .rebuilt(let count) = try await keeper.rebuildAll() { return count }
+            guard ContinuousClock.now < deadline, (try? await Task.sleep(for: .milliseconds(200))) != nil else {
+                throw .unavailable("another process is reading staging into the index", retryAfter: .seconds(5))
+            }
+        }
+    }
+
     /// Keeps the connections, relays jobs and events, and keeps the index in agreement with staging, until cancelled.
     /// Throws if a server refuses the login.
     public func run() async throws {

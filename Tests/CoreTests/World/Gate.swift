@@ -47,6 +47,19 @@ final class Gate: Sendable {
     /// Plans a fate for the next crossing of a name, such as `target.rename.after`.
     func plan(_ fate: Fate, at name: String) { state.withLock { $0.named[name] = fate } }
 
+    /// Plans a fate for a crossing that is so many ahead.
+    func planSoon(_ fate: Fate, in crossings: Int) {
+        state.withLock { $0.fates[$0.crossings.count + crossings] = fate }
+    }
+
+    /// Nothing more is planned, and nobody stands still any more.
+    func forgetPlans() {
+        state.withLock { state in
+            state.fates = [:]
+            state.named = [:]
+        }
+    }
+
     /// Is told the name of every crossing.
     func watch(_ body: @escaping @Sendable (String) -> Void) { state.withLock { $0.watch = body } }
 

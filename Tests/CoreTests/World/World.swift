@@ -13,6 +13,17 @@ enum WorldError: Error, Hashable {
     case stuck(String)
 }
 
+/// A guarantee that is switched off, to show that its loss is noticed.
+enum Sabotage: Hashable, Sendable, CaseIterable {
+    /// Jobs are not recorded together with the change that makes them necessary, and nobody looks after what stands
+    /// still.
+    case noOutbox
+    /// A delivery is acknowledged before its work, and nobody looks after what stands still.
+    case acknowledgesFirst
+    /// Parts are acknowledged before they are durable.
+    case noFsync
+}
+
 /// The servers that all processes share, and the thread and time in which they run.
 final class World: Sendable {
     private struct State: Sendable {
@@ -20,6 +31,8 @@ final class World: Sendable {
         var background: [Task<Void, Never>] = []
         var workers: [WorldProcess] = []
         var started = 0
+        var hasJanitor = false
+        var observe: (@Sendable () -> Void)?
     }
 
     let executor: SeededExecutor
@@ -30,6 +43,9 @@ final class World: Sendable {
     let queue: InMemoryJobQueue
     let bus = InMemoryEventBus()
     let limits: UploadLimits
+    let sabotage: Set<Sabotage>
+    /// Whether jobs are sent as soon as they are recorded, and not only when the relay looks.
+    let sendsAtOnce: Bool
     private let state: Mutex<State>
 
     static let targetID = require(TargetID("t"))
@@ -40,12 +56,19 @@ final class World: Sendable {
         seed: UInt64 = 1,
         stagingLimit: Int64 = .max,
         limits: UploadLimits = UploadLimits(partSize: 4_096),
+        sabotage: Set<Sabotage> = [],
+        sendsAtOnce: Bool = false,
         probe: (@Sendable (TargetPath) -> Bool?)? = nil
     ) {
         let clock = clock
         executor = SeededExecutor(seed: seed)
         state = Mutex(State(random: SeededRandom(seed: ~seed)))
-        server = InMemoryIndexServer(clock: { clock.now })
+        self.sabotage = sabotage
+        self.sendsAtOnce = sendsAtOnce
+        server = InMemoryIndexServer(
+            clock: { clock.now },
+            recordsJobs: !sabotage.contains(.noOutbox)
+        )
         staging = InMemoryStaging(
             limit: stagingLimit,
             faults: PortFaults(intercept: Gate.staging),
@@ -64,8 +87,20 @@ final class World: Sendable {
     /// Stands for SHA-256: as wide, and quick.
     static let digest: @Sendable ([UInt8]) -> SHA256Digest = { bytes in
         var words: [UInt64] = [1, 2, 3, UInt64(bytes.count)]
-        for byte in bytes {
-            for index in 0..<3 { words[index] = (words[index] ^ UInt64(byte)) &* (0x100_0000_01B3 + UInt64(index) * 2) }
+        bytes.withUnsafeBytes { memory in
+            var (first, second) = (words[0], words[1])
+            var position = 0
+            while position + 8 <= memory.count {
+                let word = memory.loadUnaligned(fromByteOffset: position, as: UInt64.self)
+                first = (first ^ word) &* 0x100_0000_01B3
+                second = (second &+ word) &* 0x9E37_79B9_7F4A_7C15
+                position += 8
+            }
+            while position < memory.count {
+                first = (first ^ UInt64(memory[position])) &* 0x100_0000_01B3
+                position += 1
+            }
+            (words[0], words[1], words[2]) = (first, second, first ^ second >> 7)
         }
         let result = words.flatMap { word in (0..<8).map { UInt8(truncatingIfNeeded: word >> (8 * UInt64($0))) } }
         return require(SHA256Digest(bytes: result))
@@ -91,9 +126,11 @@ final class World: Sendable {
             do { told.end(.success(try await story())) } catch { told.end(.failure(error)) }
         }
         defer { endBackground() }
+        let observe = state.withLock { $0.observe }
         while true {
             if let result = told.result { return try result.get() }
             clock.tick()
+            observe?()
             if !executor.step(), !clock.wakeNext() { throw WorldError.deadlock }
         }
     }
@@ -105,6 +142,9 @@ final class World: Sendable {
         // Processes hold their world: without this, no world would ever be freed.
         state.withLock { $0.workers = [] }
     }
+
+    /// Is called before every step of `run`.
+    func observe(_ body: @escaping @Sendable () -> Void) { state.withLock { $0.observe = body } }
 
     /// Runs something beside the story, until the story ends.
     func background(_ work: @escaping @Sendable () async -> Void) {
@@ -121,16 +161,23 @@ final class World: Sendable {
     }
 
     /// Starts a worker that takes jobs until it dies; one that died is followed by another.
-    func startWorker(slots: Int = 1, planned: (Gate) -> Void = { _ in }) async throws {
+    ///
+    /// - Parameter succession: plans the fates of those that follow.
+    func startWorker(
+        slots: Int = 1,
+        planned: (Gate) -> Void = { _ in },
+        succession: @escaping @Sendable (Gate) -> Void = { _ in }
+    ) async throws {
         let number = state.withLock { state in
             state.started += 1
             return state.started
         }
         let worker = try await process("worker-\(number)")
         planned(worker.gate)
+        if sendsAtOnce { background { await worker.relay.run() } }
         if number == 1 {
             background { [queue] in
-                // The janitor. What the broker has taken is not sent again, so it may look often.
+                // The outbox. What the broker has taken is not sent again, so it may look often.
                 while (try? await self.clock.sleep(.milliseconds(500))) != nil {
                     if queue.isAvailable { _ = try? await worker.relay.relayDue(of: World.targetID) }
                 }
@@ -142,8 +189,40 @@ final class World: Sendable {
             while !worker.gate.isDead {
                 guard (try? await self.clock.sleep(.milliseconds(200))) != nil else { return }
             }
-            try? await self.startWorker(slots: slots)
+            try? await self.startWorker(slots: slots, planned: succession, succession: succession)
         }
+    }
+
+    /// Looks after what stands still and what was left over, as a janitor that never dies.
+    func startJanitor() {
+        guard sabotage.isDisjoint(with: [.noOutbox, .acknowledgesFirst]) else { return }
+        background {
+            guard let janitor = try? await self.process("janitor") else { return }
+            self.background { await janitor.relay.run() }
+            let tend = TendTarget(janitor.ports, queue: self.queue, target: World.targetID)
+            while (try? await self.clock.sleep(.seconds(5))) != nil {
+                try? await janitor.store.announce(self.presence(), lifetime: .seconds(15))
+                _ = try? await tend.revive()
+                _ = try? await tend.sweep()
+            }
+        }
+    }
+
+    /// What all workers work on, told by one.
+    private func presence() -> WorkerPresence {
+        let now = clock.now
+        let alive = workers.filter { !$0.gate.isDead }
+        return WorkerPresence(
+            name: "all",
+            host: "h",
+            process: 1,
+            version: "1",
+            targets: [World.targetID],
+            jobs: alive.count,
+            uploads: Array(Set(alive.flatMap(\.uploads))),
+            startedAt: now,
+            seenAt: now
+        )
     }
 
     /// The workers that were started, dead ones too.

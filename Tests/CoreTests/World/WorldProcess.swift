@@ -17,8 +17,9 @@ final class WorldProcess: Sendable {
     let ship: ShipPart
     let merge: MergeUpload
     let clean: CleanUpload
+    let ports: WorkPorts
     private let world: World
-    private let running = Mutex(0)
+    private let running = Mutex<[Int: UploadID]>([:])
 
     init(_ name: String, in world: World) {
         self.name = name
@@ -47,7 +48,7 @@ final class WorldProcess: Sendable {
             holder: name
         )
         let target = world.target
-        let ports = WorkPorts(
+        ports = WorkPorts(
             store: store,
             leases: leases,
             staging: world.staging,
@@ -64,7 +65,10 @@ final class WorldProcess: Sendable {
     }
 
     /// Nothing is being worked on.
-    var isIdle: Bool { running.withLock { $0 } == 0 }
+    var isIdle: Bool { running.withLock { $0.isEmpty } }
+
+    /// What is being worked on.
+    var uploads: [UploadID] { running.withLock { Array($0.values) } }
 
     /// Takes jobs, in an order that the world's chance decides, until the process dies.
     func work(slot: Int) async {
@@ -74,7 +78,7 @@ final class WorldProcess: Sendable {
                 guard (try? await world.clock.sleep(.milliseconds(200))) != nil else { return }
                 continue
             }
-            running.withLock { $0 += 1 }
+            running.withLock { $0[slot] = delivery.job.upload }
             // A task of its own, so that it can be cancelled while the worker lives.
             let task = Gate.$current.withValue(gate) {
                 Task(executorPreference: world.executor) { await self.perform(delivery) }
@@ -82,7 +86,7 @@ final class WorldProcess: Sendable {
             gate.setWork(task, in: slot)
             await task.value
             gate.setWork(nil, in: slot)
-            running.withLock { $0 -= 1 }
+            running.withLock { $0[slot] = nil }
         }
     }
 
@@ -107,6 +111,7 @@ final class WorldProcess: Sendable {
                 return
             }
         }
+        if world.sabotage.contains(.acknowledgesFirst) { return }
         if case .later(let pause) = outcome {
             if !gate.isDead { try? await world.clock.sleep(pause) }
             world.queue.put(delivery)

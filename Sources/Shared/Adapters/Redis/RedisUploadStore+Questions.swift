@@ -51,7 +51,7 @@ extension RedisUploadStore {
                 [
                     RedisArgument(score), RedisArgument(id), RedisArgument(limit - page.uploads.count),
                     RedisArgument(query.state?.rawValue ?? ""), RedisArgument(query.target?.description ?? ""),
-                    RedisArgument(query.owner?.description ?? ""),
+                    RedisArgument(query.owner?.description ?? ""), RedisArgument(query.reason?.rawValue ?? ""),
                 ]
             )
             guard let values = reply.array, values.count == 3, let lastScore = values[0].string,
@@ -66,9 +66,20 @@ extension RedisUploadStore {
 
     /// The smallest set that has all that is asked for.
     private func names(_ query: UploadQuery) -> String {
+        if query.isUnfinished { return keys.active }
         if query.state == .failed { return keys.dead }
         if let owner = query.owner { return keys.uploads(of: owner) }
         return query.state?.isActive == true ? keys.active : keys.uploads
+    }
+
+    /// What happened to an upload, oldest first.
+    public func history(of id: UploadID) async throws(StoreError) -> [HistoryEntry] {
+        let reply = try await run(UploadScripts.history, [keys.upload(id)])
+        guard let values = reply.array else { throw .unreadable("the history of upload \(id)") }
+        return try values.map { value throws(StoreError) in
+            guard let json = value.string else { throw .unreadable("the history of upload \(id)") }
+            return try HistoryField(json: json).entry()
+        }
     }
 
     /// How often a job has failed.

@@ -62,6 +62,7 @@ private struct WorkerForm: Codable {
     let version: String
     let targets: [String]
     let jobs: Int
+    let uploads: [String]?
     let startedAt: Int64
 
     init(_ worker: WorkerPresence) {
@@ -71,6 +72,7 @@ private struct WorkerForm: Codable {
         version = worker.version
         targets = worker.targets.map(\.description)
         jobs = worker.jobs
+        uploads = worker.uploads.map(\.description)
         startedAt = worker.startedAt.microseconds
     }
 
@@ -82,6 +84,7 @@ private struct WorkerForm: Codable {
             version: version,
             targets: targets.compactMap { TargetID($0) },
             jobs: jobs,
+            uploads: (uploads ?? []).compactMap { UploadID($0) },
             startedAt: Timestamp(microseconds: startedAt),
             seenAt: seenAt
         )
@@ -92,19 +95,28 @@ private struct WorkerForm: Codable {
 private struct TargetForm: Codable {
     let target: String
     let reachable: Bool
+    let breaker: String?
     let facts: [String: String]
     let error: String?
 
     init(_ presence: TargetPresence) {
         target = presence.target.description
         reachable = presence.reachable
+        breaker = presence.breaker.rawValue
         facts = presence.facts
         error = presence.error
     }
 
     func presence(seenAt: Timestamp) -> TargetPresence? {
         TargetID(target).map {
-            TargetPresence(target: $0, reachable: reachable, facts: facts, error: error, seenAt: seenAt)
+            TargetPresence(
+                target: $0,
+                reachable: reachable,
+                breaker: breaker.flatMap { BreakerState(rawValue: $0) } ?? .closed,
+                facts: facts,
+                error: error,
+                seenAt: seenAt
+            )
         }
     }
 }

@@ -55,9 +55,9 @@ extension RedisUploadStore {
     }
 
     /// Strikes a part whose staged bytes are damaged: missing again before `complete`, `failed` after it.
-    public func strike(_ part: Part, of id: UploadID) async throws(StoreError) -> Change<WorkRefusal> {
+    public func strike(_ part: Part, of id: UploadID, by: String) async throws(StoreError) -> Change<WorkRefusal> {
         let failure = Failure.damaged(part)
-        let arguments = PartField.arguments(part) + Self.arguments(failure)
+        let arguments = PartField.arguments(part) + Self.arguments(failure) + [RedisArgument(by)]
         return try await change(UploadScripts.strike, of: id, arguments).workChange()
     }
 
@@ -110,13 +110,12 @@ extension RedisUploadStore {
     }
 
     /// Records that an upload cannot go on by itself.
-    public func fail(
-        _ id: UploadID,
-        fence: Fence?,
-        failure: Failure
-    ) async throws(StoreError) -> Change<WorkRefusal> {
-        let arguments = [RedisArgument(fence?.description ?? "")] + Self.arguments(failure)
-        return try await change(UploadScripts.fail, of: id, arguments).workChange()
+    public func fail(_ request: FailRequest) async throws(StoreError) -> Change<WorkRefusal> {
+        let arguments =
+            [RedisArgument(request.fence?.description ?? "")] + Self.arguments(request.failure) + [
+                RedisArgument(request.job.description), RedisArgument(request.attempt), RedisArgument(request.worker),
+            ]
+        return try await change(UploadScripts.fail, of: request.job.upload, arguments).workChange()
     }
 
     private static func arguments(_ failure: Failure) -> [RedisArgument] {
@@ -136,7 +135,7 @@ extension RedisUploadStore {
                 RedisArgument(kind), RedisArgument(offset), RedisArgument(request.attempt),
                 RedisArgument(request.fence?.description ?? ""), RedisArgument(request.limit.map { String($0) } ?? ""),
                 RedisArgument(request.delay.microseconds),
-            ] + Self.arguments(request.failure)
+            ] + Self.arguments(request.failure) + [RedisArgument(request.worker)]
         let reply = try await change(UploadScripts.retry, of: request.job.upload, arguments)
         switch reply.word {
         case "scheduled": return .scheduled(try reply.upload(1), due: Timestamp(microseconds: try reply.number(2)))

@@ -112,12 +112,17 @@ extension RedisUploadStore: UploadStore {
     }
 
     /// Gives up, and records the clean job.
-    public func cancel(_ id: UploadID, onlyIfUntouched: Bool) async throws(StoreError) -> Change<EndRefusal> {
-        let reply = try await change(UploadScripts.cancel, of: id, [onlyIfUntouched ? 1 : 0])
+    public func cancel(
+        _ id: UploadID,
+        by: String,
+        only condition: CancelCondition
+    ) async throws(StoreError) -> Change<EndRefusal> {
+        let arguments = [RedisArgument(by), RedisArgument(condition.rawValue)]
+        let reply = try await change(UploadScripts.cancel, of: id, arguments)
         return try reply.change { reply, kind throws(StoreError) in
             switch kind {
             case "committing": return .committing
-            case "touched": return .touched(try reply.upload(2))
+            case "unfit": return .unfit(try reply.upload(2))
             case "ended": return .ended(try reply.upload(2))
             default: return nil
             }
@@ -137,7 +142,15 @@ extension RedisUploadStore: UploadStore {
 
     /// Sends a failed upload on its way again (see `UploadState.resumed`); with `overwrite`, a waiting
     /// `target-exists` may now replace.
-    public func replay(_ id: UploadID, overwrite: Overwrite?) async throws(StoreError) -> Change<WorkRefusal> {
-        try await change(UploadScripts.replay, of: id, [RedisArgument(overwrite?.rawValue ?? "")]).workChange()
+    public func replay(
+        _ id: UploadID,
+        by: String,
+        overwrite: Overwrite?,
+        after delay: Duration
+    ) async throws(StoreError) -> Change<WorkRefusal> {
+        let arguments = [
+            RedisArgument(by), RedisArgument(overwrite?.rawValue ?? ""), RedisArgument(max(delay.microseconds, 0)),
+        ]
+        return try await change(UploadScripts.replay, of: id, arguments).workChange()
     }
 }

@@ -74,6 +74,7 @@ struct ScriptReply {
             case "fence": return .staleFence
             case "leased": return .leased(until: Timestamp(microseconds: try reply.number(2)))
             case "part": return .noSuchPart
+            case "poisoned": return .poisoned(try reply.upload(2))
             case "path": return UploadID(try reply.text(2)).map(WorkRefusal.pathHeld(by:))
             case "state": return .state(try reply.state(2))
             default: return nil

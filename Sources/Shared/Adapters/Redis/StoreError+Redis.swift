@@ -10,7 +10,7 @@ extension StoreError {
             return
         }
         switch reply.code {
-        case "OOM": self = .full
+        case "OOM", "BACKLOG": self = .full
         case "REBUILDING": self = .rebuilding
         // A script met what it could not work with; asking again does not help.
         case "ERR", "WRONGTYPE": self = .unreadable(error.description)

@@ -75,6 +75,7 @@ struct UploadFields {
         if let reason = try optional("reason", FailureReason.init(rawValue:)) {
             upload.failure = Failure(reason, values["detail"] ?? "")
         }
+        upload.deadLetter = try deadLetter()
         upload.verification = try optional("verification", Verification.init(rawValue:))
         if let size = try optional("finalSize", Int64.init) {
             upload.finalFile = FinalFile(
@@ -87,6 +88,17 @@ struct UploadFields {
         upload.updatedAt = Timestamp(microseconds: try number("updatedAt"))
         upload.endedAt = try optional("endedAt", Int64.init).map(Timestamp.init(microseconds:))
         return upload
+    }
+
+    private func deadLetter() throws(StoreError) -> DeadLetter? {
+        guard let time = try optional("failedAt", Int64.init) else { return nil }
+        return DeadLetter(
+            job: values["failedJob"].flatMap { Job($0) },
+            attempts: Int(try optional("failedAttempts", Int64.init) ?? 0),
+            first: Failure(try required("firstReason", FailureReason.init(rawValue:)), values["firstDetail"] ?? ""),
+            firstAt: Timestamp(microseconds: try number("firstAt")),
+            at: Timestamp(microseconds: time)
+        )
     }
 
     private func record() throws(StoreError) -> UploadRecord {

@@ -34,6 +34,9 @@ struct UploadKeys: Sendable {
 
     func outbox(_ target: TargetID) -> String { "\(prefix)outbox:\(target)" }
 
+    /// Ended uploads that are to be looked at again, by when.
+    func sweeps(_ target: TargetID) -> String { "\(prefix)sweeps:\(target)" }
+
     func lock(_ name: String) -> String { "\(prefix)lock:\(name)" }
 
     var workers: String { "\(prefix)workers" }

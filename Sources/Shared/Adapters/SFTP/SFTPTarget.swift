@@ -50,6 +50,15 @@ public final class SFTPTarget: TargetSession {
         self.digests = digests
     }
 
+    /// Whether the target is left alone now.
+    public var breaker: BreakerState {
+        switch pool.breakerState {
+        case .closed: .closed
+        case .open: .open
+        case .halfOpen: .halfOpen
+        }
+    }
+
     /// Closes all sessions.
     public func shutdown() async {
         await digests.shutdown()

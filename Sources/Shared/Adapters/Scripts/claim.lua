@@ -2,7 +2,8 @@
 -- claim: claims a merge for a time, leaving a merge job in the outbox that is due a second after it.
 -- KEYS    1 epoch, 2 upload
 -- ARGV    1 epoch, 2 holder, 3 microseconds
--- RETURNS {'applied', upload, {}} | {'refused', 'leased', until} | {'refused', 'state', state} | {'unknown'}
+-- RETURNS {'applied', upload, {}} | {'refused', 'leased', until} | {'refused', 'poisoned', upload}
+--         | {'refused', 'state', state} | {'unknown'}
 
 local duration = tonumber(ARGV[3])
 local upload = named()
@@ -10,6 +11,16 @@ if not upload then return { 'unknown' } end
 if upload.fields.state ~= 'merging' and upload.fields.state ~= 'committing' then return refused_state(upload) end
 local left = redis.call('PTTL', lease_key(upload))
 if left >= 0 then return refused('leased', digits(now + left * 1000)) end
+-- A claim that was neither given back nor worked off: its worker died of it, or was away for longer than the lease.
+if upload.fields.fence and upload.fields.releasedFence ~= upload.fields.fence then
+  add(upload, 'lapses', 1)
+  if number(upload, 'lapses') >= poison_limit then
+    local detail = 'its merge was begun ' .. upload.fields.lapses .. ' times, and no worker came back from it'
+    fail(upload, 'poison', detail, 'merge:' .. upload.id, number(upload, 'attempts'), upload.fields.holder)
+    save(upload)
+    return refused('poisoned', flat(upload))
+  end
+end
 local fence = math.max(number(upload, 'number') + 1, now)
 set(upload, 'number', fence)
 set(upload, 'fence', fence)

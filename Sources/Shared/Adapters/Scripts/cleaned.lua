@@ -8,11 +8,19 @@ local upload = named()
 if not upload or not ended[upload.fields.state] then return false end
 local path = prefix .. 'path:' .. upload.fields.target .. ':' .. upload.fields.pathHash
 if redis.call('GET', path) == upload.id then redis.call('DEL', path) end
-redis.call('UNLINK', parts_key(upload), upload.key .. ':offsets', lease_key(upload))
+redis.call('UNLINK', parts_key(upload), upload.key .. ':offsets', upload.key .. ':tries', lease_key(upload))
+redis.call('ZREM', prefix .. 'active', upload.id)
 redis.call('ZREM', outbox(upload), 'clean:' .. upload.id, 'merge:' .. upload.id)
 if not upload.fields.cleanedAt then
   set(upload, 'cleanedAt', now)
+  -- A worker that was away meanwhile may still make a part file, unless the one that was begun became the final file.
+  local preparations = number(upload, 'preparations')
+  if preparations > 1 or preparations == 1 and upload.fields.state ~= 'done' then
+    set(upload, 'sweeps', 1)
+    redis.call('ZADD', prefix .. 'sweeps:' .. upload.fields.target, digits(now + sweep_pauses[1]), upload.id)
+  end
   save(upload)
   redis.call('EXPIRE', upload.key, ARGV[2])
+  redis.call('EXPIRE', history_key(upload), ARGV[2])
 end
 return false

@@ -11,6 +11,7 @@ local state = transitions.beginCommit[upload.fields.state]
 if not state then return refused_state(upload) end
 if not holds(upload, ARGV[2]) then return refused('fence') end
 if upload.fields.generation ~= ARGV[3] then return refused('generation', upload.fields.generation or '') end
+if upload.fields.state ~= state then note(upload, 'committing', upload.fields.holder) end
 move(upload, state)
 set(upload, 'finalSize', ARGV[4])
 set(upload, 'finalDigest', ARGV[5] ~= '' and ARGV[5] or nil)

@@ -25,6 +25,12 @@ local transitions = {
   cancel = { receiving = 'cancelled', shipping = 'cancelled', merging = 'cancelled', failed = 'cancelled' },
   expire = { receiving = 'expired', failed = 'expired' },
 }
+-- After which times, in microseconds, the target is looked at again for leftovers of an upload that has ended.
+local sweep_pauses = { 60000000, 600000000, 3600000000 }
+-- Failures after which a replay builds the file on the target anew.
+local begins_anew = { ['target-corrupts'] = true, ['commit-unknown'] = true }
+-- How often a job may take its worker down.
+local poison_limit = 3
 local active = { receiving = true, shipping = true, merging = true, committing = true }
 local ended = { done = true, cancelled = true, expired = true }
 local shippable = { receiving = true, shipping = true }
@@ -107,6 +113,23 @@ local function refused_state(upload)
   return refused('state', upload.fields.state)
 end
 
+-- History: what happened to an upload, when, by whose doing, and with which error; the newest entries only.
+
+local history_bound = 200
+
+local function history_key(upload)
+  return upload.key .. ':history'
+end
+
+-- Notes what happened. About a job: which, how often it had failed by then, and with what.
+local function note(upload, kind, by, about)
+  local entry = about or {}
+  entry.at, entry.kind = digits(now), kind
+  if by and by ~= '' then entry.by = by end
+  redis.call('RPUSH', history_key(upload), cjson.encode(entry))
+  redis.call('LTRIM', history_key(upload), -history_bound, -1)
+end
+
 -- Outbox.
 
 local function outbox(upload)
@@ -117,6 +140,18 @@ end
 local function record(upload, job, due)
   redis.call('ZADD', outbox(upload), digits(due), job)
   return { job, digits(due) }
+end
+
+-- How many jobs may wait for one target before nothing new is taken for it.
+local outbox_bound = 500000
+
+-- Whether a target's outbox takes nothing new: what is recorded there must be sent before.
+local function is_backed_up(target)
+  return redis.call('ZCARD', prefix .. 'outbox:' .. target) >= outbox_bound
+end
+
+local function backed_up(target)
+  return redis.error_reply('BACKLOG ' .. outbox_bound .. ' jobs wait for the target ' .. target)
 end
 
 local function record_merge(upload)
@@ -214,18 +249,25 @@ end
 
 local function revoke(upload)
   if upload.fields.fence then set(upload, 'releasedFence', upload.fields.fence) end
+  set(upload, 'lapses', nil)
   redis.call('DEL', lease_key(upload))
 end
 
 -- States.
 
 local function move(upload, state)
-  if active[state] and not active[upload.fields.state] then
-    redis.call('ZADD', prefix .. 'active', upload.fields.createdAt, upload.id)
-  elseif active[upload.fields.state] and not active[state] then
+  -- Whatever somebody still has something to do for: one that has ended stays until it is cleaned up.
+  if state == 'failed' then
     redis.call('ZREM', prefix .. 'active', upload.id)
+  else
+    redis.call('ZADD', prefix .. 'active', upload.fields.createdAt, upload.id)
   end
-  if upload.fields.state == 'failed' and state ~= 'failed' then redis.call('ZREM', prefix .. 'dead', upload.id) end
+  if upload.fields.state == 'failed' and state ~= 'failed' then
+    redis.call('ZREM', prefix .. 'dead', upload.id)
+    for _, field in ipairs({ 'failedAt', 'failedJob', 'failedAttempts', 'firstReason', 'firstDetail', 'firstAt' }) do
+      set(upload, field, nil)
+    end
+  end
   set(upload, 'state', state)
   touch(upload)
 end
@@ -235,13 +277,28 @@ local function explain(upload, reason, detail)
   set(upload, 'detail', detail)
 end
 
--- Stops an upload until it is replayed.
-local function fail(upload, reason, detail)
+-- Keeps the first error since an upload was created or replayed.
+local function note_first(upload, reason, detail)
+  if upload.fields.firstReason then return end
+  set(upload, 'firstReason', reason)
+  set(upload, 'firstDetail', detail)
+  set(upload, 'firstAt', now)
+end
+
+-- Stops an upload until it is replayed. The job is the one that met the error, with how often it had failed before.
+local function fail(upload, reason, detail, job, attempts, by)
   if upload.fields.state ~= 'failed' then
     set(upload, 'fromState', upload.fields.state)
     redis.call('ZADD', prefix .. 'dead', digits(now), upload.id)
+    set(upload, 'failedAt', now)
   end
+  note_first(upload, reason, detail)
+  set(upload, 'failedJob', job)
+  set(upload, 'failedAttempts', attempts)
+  note(upload, 'failed', by, { job = job, attempt = digits(attempts), reason = reason, detail = detail })
   explain(upload, reason, detail)
+  -- Somebody must have the time to look at it.
+  set(upload, 'expiresAt', math.max(number(upload, 'expiresAt'), now + number(upload, 'expiresIn')))
   move(upload, 'failed')
   forget_merge(upload)
   revoke(upload)

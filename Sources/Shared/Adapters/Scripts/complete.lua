@@ -23,5 +23,6 @@ if fields.receivedBytes ~= size then return refused('partsMissing', flat(upload)
 set(upload, 'size', size)
 if digest ~= '' then set(upload, 'digest', digest) end
 set(upload, 'complete', '1')
+note(upload, 'completed', fields.owner)
 move(upload, transitions.complete[fields.state])
 return applied(upload, merge_if_shipped(upload))

@@ -8,7 +8,10 @@ local known = named()
 if known then return { 'created', flat(known) } end
 local earlier = KEYS[4] and redis.call('GET', KEYS[4])
 local repeated = earlier and load(earlier)
-if repeated then return { 'repeated', flat(repeated) } end
+-- One that was given up, perhaps because this very request could not be served, is no answer to it.
+if repeated and repeated.fields.state ~= 'cancelled' and repeated.fields.state ~= 'expired' then
+  return { 'repeated', flat(repeated) }
+end
 -- A lock whose upload is gone holds nothing.
 local holder = redis.call('GET', KEYS[3])
 local held = holder and load(holder)
@@ -16,8 +19,10 @@ if held then return { 'held', flat(held) } end
 
 local upload = { id = string.sub(KEYS[2], #prefix + 3), key = KEYS[2], fields = {}, changed = {} }
 for i = 2, #ARGV, 2 do set(upload, ARGV[i], ARGV[i + 1]) end
+if is_backed_up(upload.fields.target) then return backed_up(upload.fields.target) end
 move(upload, 'receiving')
 enroll(upload, KEYS[3], KEYS[4])
+note(upload, 'created', upload.fields.owner)
 save(upload)
 
 -- Each creation forgets two of the oldest names whose history has run out, so that no set grows for ever.

@@ -9,4 +9,5 @@ if not upload then return { 'unknown' } end
 local state = transitions.expire[upload.fields.state]
 if not state then return refused_state(upload) end
 if number(upload, 'expiresAt') > now then return refused('notDue', flat(upload)) end
+note(upload, 'expired')
 return applied(upload, { finish(upload, state) })

@@ -12,5 +12,6 @@ local state = transitions.finish[fields.state]
 if not state then return refused_state(upload) end
 if not holds(upload, ARGV[2]) then return refused('fence') end
 set(upload, 'atomic', ARGV[3])
+note(upload, 'done', fields.holder)
 explain(upload, nil, nil)
 return applied(upload, { finish(upload, state) })

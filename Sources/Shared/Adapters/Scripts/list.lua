@@ -2,7 +2,7 @@
 -- list: a page of uploads, newest first; looks at no more than 500.
 -- KEYS    1 epoch, 2 set of names
 -- ARGV    1 score and 2 identifier of the last one seen (empty to begin), 3 limit, 4 state, 5 target, 6 owner (each
---         empty for any)
+--         empty for any), 7 reason of the last error (empty for any)
 -- RETURNS {score and identifier of the last one seen (empty at the end), uploads}
 
 local bound = 500
@@ -21,11 +21,11 @@ for i = 1, #names, 2 do
   score, last = names[i + 1], id
   if not isSeen then
     local key = prefix .. 'u:' .. id
-    local some = redis.call('HMGET', key, 'state', 'target', 'owner')
+    local some = redis.call('HMGET', key, 'state', 'target', 'owner', 'reason')
     if not some[1] then
       redis.call('ZREM', KEYS[2], id)
     elseif (ARGV[4] == '' or ARGV[4] == some[1]) and (ARGV[5] == '' or ARGV[5] == some[2])
-      and (ARGV[6] == '' or ARGV[6] == some[3]) then
+      and (ARGV[6] == '' or ARGV[6] == some[3]) and (ARGV[7] == '' or ARGV[7] == some[4]) then
       found[#found + 1] = redis.call('HGETALL', key)
     end
   end

@@ -19,6 +19,7 @@ if part then
 end
 if not shippable[fields.state] and not isDamaged then return refused_state(upload) end
 if fields.state == 'shipping' then return refused_state(upload) end
+if is_backed_up(fields.target) then return backed_up(fields.target) end
 
 insert_part(upload, offset, size, digest)
 touch(upload)
@@ -30,6 +31,7 @@ if fields.idempotencyKey then
   end
 end
 if isDamaged and is_whole(upload) then
+  note(upload, 'replayed', fields.owner)
   move(upload, transitions.replay.failed)
   set(upload, 'fromState', nil)
   explain(upload, nil, nil)

@@ -2,7 +2,8 @@
 -- retry: counts a failed attempt and records the job for later, or fails the upload when its attempts are spent.
 -- KEYS    1 epoch, 2 upload
 -- ARGV    1 epoch, 2 kind of job, 3 offset (empty but for a ship job), 4 how often it had failed, 5 fence (or empty),
---         6 how often it may fail (empty: this one is not counted), 7 delay in microseconds, 8 reason, 9 detail
+--         6 how often it may fail (empty: this one is not counted), 7 delay in microseconds, 8 reason, 9 detail,
+--         10 by whom
 -- RETURNS {'scheduled', upload, due} | {'exhausted', upload} | {'stale'}
 
 local kind, offset, attempt, fence = ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
@@ -30,11 +31,15 @@ else
 end
 touch(upload)
 if limit and kind ~= 'clean' and attempt >= limit then
-  fail(upload, ARGV[8], ARGV[9])
+  fail(upload, ARGV[8], ARGV[9], job, attempt, ARGV[10])
   save(upload)
   return { 'exhausted', flat(upload) }
 end
-if kind ~= 'clean' then explain(upload, ARGV[8], ARGV[9]) end
+if kind ~= 'clean' then
+  explain(upload, ARGV[8], ARGV[9])
+  note_first(upload, ARGV[8], ARGV[9])
+end
+note(upload, 'retried', ARGV[10], { job = job, attempt = digits(attempt), reason = ARGV[8], detail = ARGV[9] })
 if limit then
   if kind == 'ship' then
     part.attempts, part.round = digits(attempt + 1), fields.round or '0'
@@ -46,5 +51,7 @@ end
 -- The claim ends with the attempt; a merge without a claim leaves that of another alone.
 if kind == 'merge' and fence ~= '' then revoke(upload) end
 local entry = record(upload, job, now + tonumber(ARGV[7]))
+-- Until then nothing is expected to move.
+if tonumber(entry[2]) > number(upload, 'quietUntil') then set(upload, 'quietUntil', entry[2]) end
 save(upload)
 return { 'scheduled', flat(upload), entry[2] }

@@ -27,6 +27,7 @@ if fields.state == 'merging' then
   if has_parts then move(upload, state) end
   if has_parts or previous ~= '' then revoke(upload) end
 end
+if previous ~= '' then note(upload, 'restarted') end
 -- Brings the restart to its end if its worker dies before the ship jobs are recorded.
 if previous == '' then return applied(upload) end
 return applied(upload, { record_merge(upload) })

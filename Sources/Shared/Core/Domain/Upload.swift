@@ -153,6 +153,9 @@ public enum FailureReason: String, Hashable, Sendable, CaseIterable {
     case poison
     /// A fault in Ferry itself.
     case internalError = "internal-error"
+
+    /// What is on the target is not to be trusted, or is gone: a replay builds it anew.
+    public var beginsAnew: Bool { self == .targetCorrupts || self == .commitUnknown }
 }
 
 /// How a part or a file was proven to be on the target.
@@ -214,6 +217,8 @@ public struct Upload: Hashable, Sendable {
     public var attempts: Int
     /// Why it failed, or what its last retry was for.
     public var failure: Failure?
+    /// What is known of the failure, while the upload has failed.
+    public var deadLetter: DeadLetter?
     /// The weakest proof that any of its parts on the target has; nil before the first.
     public var verification: Verification?
     /// What the final file will be, once the commit has begun.

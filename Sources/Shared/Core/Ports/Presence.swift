@@ -14,10 +14,20 @@ public struct WorkerPresence: Hashable, Sendable {
     public var targets: [TargetID]
     /// Ship and merge jobs that it works on now.
     public var jobs: Int
+    /// The uploads that these jobs are about; nobody else needs to bring them on their way.
+    public var uploads: [UploadID]
     /// When it started.
     public var startedAt: Timestamp
     /// When it last told of itself.
     public var seenAt: Timestamp
+
+    /// The name of this run of the worker: one that was restarted is another.
+    public var instance: String { Self.instance(name, startedAt: startedAt) }
+
+    /// The name of a run of a worker.
+    public static func instance(_ name: String, startedAt: Timestamp) -> String {
+        "\(name)@\(startedAt.microseconds)"
+    }
 
     /// All of it.
     public init(
@@ -27,6 +37,7 @@ public struct WorkerPresence: Hashable, Sendable {
         version: String,
         targets: [TargetID],
         jobs: Int,
+        uploads: [UploadID] = [],
         startedAt: Timestamp,
         seenAt: Timestamp
     ) {
@@ -36,6 +47,7 @@ public struct WorkerPresence: Hashable, Sendable {
         self.version = version
         self.targets = targets
         self.jobs = jobs
+        self.uploads = uploads
         self.startedAt = startedAt
         self.seenAt = seenAt
     }
@@ -47,6 +59,8 @@ public struct TargetPresence: Hashable, Sendable {
     public var target: TargetID
     /// Whether it could be reached.
     public var reachable: Bool
+    /// Whether the worker leaves it alone now.
+    public var breaker: BreakerState
     /// What it can do, and what is done because of it, for a person: `server: OpenSSH_9.2`, `merge: in-place`, ….
     public var facts: [String: String]
     /// The last error, if it could not be reached.
@@ -55,9 +69,17 @@ public struct TargetPresence: Hashable, Sendable {
     public var seenAt: Timestamp
 
     /// All of it.
-    public init(target: TargetID, reachable: Bool, facts: [String: String], error: String?, seenAt: Timestamp) {
+    public init(
+        target: TargetID,
+        reachable: Bool,
+        breaker: BreakerState = .closed,
+        facts: [String: String],
+        error: String?,
+        seenAt: Timestamp
+    ) {
         self.target = target
         self.reachable = reachable
+        self.breaker = breaker
         self.facts = facts
         self.error = error
         self.seenAt = seenAt

@@ -49,6 +49,17 @@ public struct TargetError: Error, Hashable, Sendable, CustomStringConvertible {
     public var description: String { detail }
 }
 
+/// Whether a target is left alone for a while, because connections to it failed again and again. Its jobs wait, and
+/// spend no attempts.
+public enum BreakerState: String, Hashable, Sendable, CaseIterable {
+    /// It is connected to as needed.
+    case closed
+    /// No connection is tried for some time.
+    case open
+    /// One connection is tried; its outcome decides.
+    case halfOpen = "half-open"
+}
+
 /// The hidden file on the target into which one generation's parts are written.
 public struct PartFile: Hashable, Sendable {
     /// Of which upload.
@@ -161,6 +172,8 @@ public protocol TargetSession: Sendable {
         beside path: TargetPath,
         before generation: Generation?
     ) async throws(TargetError) -> Int
+    /// Whether the target is left alone now.
+    var breaker: BreakerState { get }
     /// Connects if need be, and says what the target can do.
     func inspect() async throws(TargetError) -> [String: String]
 }

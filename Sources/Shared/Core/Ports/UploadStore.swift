@@ -23,229 +23,6 @@ public enum StoreError: Error, Hashable, Sendable, CustomStringConvertible {
     }
 }
 
-/// What a transition answers.
-public enum Change<Refusal: Hashable & Sendable>: Hashable, Sendable {
-    /// It happened, or had happened before: the upload as it is now, and the jobs that it recorded (none if it had
-    /// happened before).
-    case applied(Upload, [OutboxEntry])
-    /// It did not happen, and nothing was changed.
-    case refused(Refusal)
-    /// There is no such upload in the index.
-    case unknown
-}
-
-/// What creation answers.
-public enum CreateResult: Hashable, Sendable {
-    /// The path is locked for this upload.
-    case created(Upload)
-    /// The same owner used this idempotency key before.
-    case repeated(Upload)
-    /// An unfinished upload holds the path.
-    case held(by: Upload)
-}
-
-/// Why a received part was not recorded.
-public enum ReceiveRefusal: Hashable, Sendable {
-    /// The offset has other content.
-    case conflict(Part)
-    /// No parts are taken in this state.
-    case state(UploadState)
-}
-
-/// Why `complete` was refused.
-public enum CompleteRefusal: Hashable, Sendable {
-    /// Not all parts are there; the upload as it is.
-    case partsMissing(Upload)
-    /// Size or digest contradict what was said before.
-    case contradicts(Upload)
-    /// It cannot be completed in this state.
-    case state(UploadState)
-}
-
-/// Why a worker's change was refused.
-public enum WorkRefusal: Hashable, Sendable {
-    /// Another generation has taken over; the current one, if any.
-    case staleGeneration(Generation?)
-    /// Another claim has taken over.
-    case staleFence
-    /// A live lease of somebody else; free at the latest then.
-    case leased(until: Timestamp)
-    /// Somebody spent this attempt already.
-    case staleAttempt(Int)
-    /// The part is not (or no longer) in the index.
-    case noSuchPart
-    /// Another upload, unfinished, holds the path by now.
-    case pathHeld(by: UploadID)
-    /// Nothing of this kind happens in this state.
-    case state(UploadState)
-}
-
-/// Why an upload was not expired.
-public enum ExpireRefusal: Hashable, Sendable {
-    /// Its time has not come; the upload as it is.
-    case notDue(Upload)
-    /// Nothing expires in this state.
-    case state(UploadState)
-}
-
-/// Why a client's ending was refused.
-public enum EndRefusal: Hashable, Sendable {
-    /// The rename may have happened.
-    case committing
-    /// It has ended already, in this way.
-    case ended(Upload)
-    /// Something of it was acknowledged.
-    case touched(Upload)
-}
-
-/// Where a page of a listing ended. Its text is `<microseconds>-<identifier>`.
-public struct UploadCursor: Hashable, Sendable, CustomStringConvertible {
-    /// The time that the listing is ordered by, of the last upload seen.
-    public let time: Timestamp
-    /// The last upload seen.
-    public let id: UploadID
-
-    /// The place after an upload.
-    public init(time: Timestamp, id: UploadID) {
-        self.time = time
-        self.id = id
-    }
-
-    /// Reads what `description` wrote; nil for anything else.
-    public init?(_ text: some StringProtocol) {
-        let fields = text.split(separator: "-", maxSplits: 1)
-        guard fields.count == 2, let time = Int64(fields[0]), let id = UploadID(fields[1]) else { return nil }
-        self.init(time: Timestamp(microseconds: time), id: id)
-        guard description == text else { return nil }
-    }
-
-    /// As it is handed to clients.
-    public var description: String { "\(time.microseconds)-\(id)" }
-}
-
-/// A page of a listing.
-public struct UploadQuery: Hashable, Sendable {
-    /// Whose uploads; nil for everybody's.
-    public var owner: Owner?
-    /// Only in this state.
-    public var state: UploadState?
-    /// Only to this target.
-    public var target: TargetID?
-    /// Where the last page ended.
-    public var cursor: UploadCursor?
-    /// At most so many, 1 to 1,000.
-    public var limit: Int
-
-    /// A query.
-    public init(
-        owner: Owner?,
-        state: UploadState? = nil,
-        target: TargetID? = nil,
-        cursor: UploadCursor? = nil,
-        limit: Int = 50
-    ) {
-        self.owner = owner
-        self.state = state
-        self.target = target
-        self.cursor = cursor
-        self.limit = limit
-    }
-}
-
-/// One page, newest first.
-public struct UploadPage: Hashable, Sendable {
-    /// The uploads.
-    public var uploads: [Upload]
-    /// Where the next page begins; nil at the end.
-    public var next: UploadCursor?
-
-    /// A page.
-    public init(uploads: [Upload], next: UploadCursor?) {
-        self.uploads = uploads
-        self.next = next
-    }
-}
-
-/// What a worker's retry asks for.
-public struct RetryRequest: Hashable, Sendable {
-    /// The job that failed.
-    public var job: Job
-    /// How often it had failed before: the compare of the compare-and-set, so that a duplicate spends nothing.
-    public var attempt: Int
-    /// A merge's claim: compared too, and ended with the retry.
-    public var fence: Fence?
-    /// How often it may fail; nil leaves the attempts as they are (an unreachable target spends none).
-    public var limit: Int?
-    /// How long to wait.
-    public var delay: Duration
-    /// Why.
-    public var failure: Failure
-
-    /// A request.
-    public init(job: Job, attempt: Int, fence: Fence? = nil, limit: Int?, delay: Duration, failure: Failure) {
-        self.job = job
-        self.attempt = attempt
-        self.fence = fence
-        self.limit = limit
-        self.delay = delay
-        self.failure = failure
-    }
-}
-
-/// What a retry answers.
-public enum RetryResult: Hashable, Sendable {
-    /// The job is in the outbox again.
-    case scheduled(Upload, due: Timestamp)
-    /// The attempts are spent: the upload has failed and waits as a dead letter.
-    case exhausted(Upload)
-    /// Nothing was changed: the upload has moved on, or a duplicate has counted this attempt.
-    case stale
-}
-
-/// What a ship job needs to know.
-public struct ShipState: Hashable, Sendable {
-    /// The upload.
-    public var upload: Upload
-    /// The part at the job's offset, if the index has it.
-    public var part: PartState?
-    /// How often this job has failed.
-    public var attempt: Int
-
-    /// All three.
-    public init(upload: Upload, part: PartState?, attempt: Int) {
-        self.upload = upload
-        self.part = part
-        self.attempt = attempt
-    }
-}
-
-/// What staging says about one upload, for rebuilding the index.
-public struct StagedUpload: Hashable, Sendable {
-    /// The creation record.
-    public var record: UploadRecord
-    /// All parts.
-    public var parts: [Part]
-    /// All endings.
-    public var markers: [Marker]
-
-    /// What was read.
-    public init(record: UploadRecord, parts: [Part], markers: [Marker]) {
-        self.record = record
-        self.parts = parts
-        self.markers = markers
-    }
-
-    /// Without the parts beyond a `complete` that counts: they raced with it and lost, and nobody was told that they
-    /// are there.
-    var withoutLateParts: StagedUpload {
-        let manifest = Manifest(parts)
-        for case .complete(let size, _, _) in markers where manifest.covers(size) {
-            return StagedUpload(record: record, parts: parts.filter { $0.end <= size }, markers: markers)
-        }
-        return self
-    }
-}
-
 /// The index of uploads. All changes are idempotent: said twice, they change once. Times are the index's own.
 public protocol UploadStore: Sendable {
     // MARK: Clients
@@ -259,16 +36,20 @@ public protocol UploadStore: Sendable {
     func complete(_ id: UploadID, size: Int64, digest: SHA256Digest?) async throws(StoreError) -> Change<
         CompleteRefusal
     >
-    /// Gives up, and records the clean job.
-    ///
-    /// - Parameter onlyIfUntouched: refuses once a part was received or the end was asked for: then somebody was told
-    ///   that something of the upload is safe.
-    func cancel(_ id: UploadID, onlyIfUntouched: Bool) async throws(StoreError) -> Change<EndRefusal>
+    /// Gives up, if it is of the kind that may go, and records the clean job.
+    func cancel(_ id: UploadID, by: String, only: CancelCondition) async throws(StoreError) -> Change<EndRefusal>
     /// Marks an abandoned upload, and records the clean job; refused unless its time has come.
     func expire(_ id: UploadID) async throws(StoreError) -> Change<ExpireRefusal>
     /// Sends a failed upload on its way again (see `UploadState.resumed`) by a merge job; with `overwrite`, a waiting
     /// `target-exists` may now replace.
-    func replay(_ id: UploadID, overwrite: Overwrite?) async throws(StoreError) -> Change<WorkRefusal>
+    ///
+    /// - Parameter delay: its job is left to the outbox until then, so that many replays at once have a pace.
+    func replay(
+        _ id: UploadID,
+        by: String,
+        overwrite: Overwrite?,
+        after delay: Duration
+    ) async throws(StoreError) -> Change<WorkRefusal>
 
     // MARK: Questions
 
@@ -282,6 +63,8 @@ public protocol UploadStore: Sendable {
     func uploads(_ query: UploadQuery) async throws(StoreError) -> UploadPage
     /// How often a job has failed.
     func attempt(of job: Job) async throws(StoreError) -> Int
+    /// What happened to an upload, oldest first; empty where nothing is known.
+    func history(of id: UploadID) async throws(StoreError) -> [HistoryEntry]
     /// What a ship job needs, in one question.
     func shipState(of id: UploadID, offset: Int64) async throws(StoreError) -> ShipState?
 
@@ -312,8 +95,9 @@ public protocol UploadStore: Sendable {
         verification: Verification
     ) async throws(StoreError) -> Change<WorkRefusal>
     /// Strikes a part whose staged bytes are damaged: missing again before `complete`, `failed` after it.
-    func strike(_ part: Part, of id: UploadID) async throws(StoreError) -> Change<WorkRefusal>
-    /// Claims a merge for a time, leaving a merge job in the outbox that is due after it.
+    func strike(_ part: Part, of id: UploadID, by: String) async throws(StoreError) -> Change<WorkRefusal>
+    /// Claims a merge for a time, leaving a merge job in the outbox that is due after it. The third claim in a row that
+    /// nobody gave back or worked off fails the upload as poison.
     func claim(_ id: UploadID, holder: String, for duration: Duration) async throws(StoreError) -> Change<WorkRefusal>
     /// Extends a claim; refused when it was lost.
     func renew(_ id: UploadID, fence: Fence, for duration: Duration) async throws(StoreError) -> Change<WorkRefusal>
@@ -330,12 +114,29 @@ public protocol UploadStore: Sendable {
     /// Records the commit, and the clean job.
     func finish(_ id: UploadID, fence: Fence, atomic: Bool) async throws(StoreError) -> Change<WorkRefusal>
     /// Records that an upload cannot go on by itself. A merge names its fence, so that only its holder can.
-    func fail(_ id: UploadID, fence: Fence?, failure: Failure) async throws(StoreError) -> Change<WorkRefusal>
+    func fail(_ request: FailRequest) async throws(StoreError) -> Change<WorkRefusal>
     /// Counts a failed attempt and records the job again for later, or fails the upload when its attempts are spent.
     /// Clean jobs of ended uploads are retried too, and never exhausted.
     func retry(_ request: RetryRequest) async throws(StoreError) -> RetryResult
     /// Records that nothing is left of an ended upload: frees the path, keeps an expiring history record.
     func cleaned(_ id: UploadID) async throws(StoreError)
+
+    // MARK: Janitor
+
+    /// Records a merge job of an upload that has not moved for so long, that nobody works on, and of which nothing is
+    /// recorded already; of one that has ended and is not cleaned up, a clean job. Changes nothing where any of it is
+    /// not so.
+    func revive(_ id: UploadID, idleFor idle: Duration) async throws(StoreError) -> Change<WorkRefusal>
+    /// Notes that a worker begins a job that may have been begun before; answers the other workers that began it and
+    /// did not end it.
+    func tries(_ job: Job, by worker: String) async throws(StoreError) -> [String]
+    /// Notes that a job has been worked off, however that ended.
+    func tried(_ job: Job) async throws(StoreError)
+    /// Ended uploads of a target whose directory must be looked at again for part files, because a worker that was away
+    /// when they ended may have made one since.
+    func dueSweeps(of target: TargetID, limit: Int) async throws(StoreError) -> [UploadID]
+    /// Notes that such an upload was looked at; it comes again later, three times in all.
+    func swept(_ id: UploadID, of target: TargetID) async throws(StoreError)
 
     // MARK: Outbox
 
@@ -368,13 +169,6 @@ public protocol UploadStore: Sendable {
     func announce(_ target: TargetPresence, lifetime: Duration) async throws(StoreError)
     /// What is known about targets.
     func targets() async throws(StoreError) -> [TargetPresence]
-}
-
-extension UploadStore {
-    /// Gives up, whatever was received, and records the clean job.
-    public func cancel(_ id: UploadID) async throws(StoreError) -> Change<EndRefusal> {
-        try await cancel(id, onlyIfUntouched: false)
-    }
 }
 
 /// Whether the index may be relied upon.

@@ -96,6 +96,14 @@ public final class IndexKeeper: Sendable {
         }
     }
 
+    /// Reads all of staging into the index, whatever condition it is in; answers how many uploads came back. To be asked
+    /// again where another process is at it.
+    public func rebuildAll() async throws(IntakeError) -> Outcome {
+        let epoch = try await staged { () throws(StagingError) in try await staging.epoch() }
+        guard try await hold() else { return .waiting }
+        return try await rebuild(epoch: epoch, since: nil)
+    }
+
     private func hold() async throws(IntakeError) -> Bool {
         try await asking { () throws(StoreError) in
             try await leases.acquire("rebuild", holder: holder, for: Self.lease)

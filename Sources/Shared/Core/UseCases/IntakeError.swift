@@ -10,6 +10,8 @@ public enum IntakeError: Error, Hashable, Sendable {
     case targetExists(TargetPath)
     /// An own unfinished upload of other content holds the path, or the digest contradicts an earlier one.
     case differentContent(UploadID)
+    /// The owner may not send files any more.
+    case ownerRevoked(Owner)
     /// Somebody else's upload holds the path.
     case uploadInProgress(retryAfter: Duration)
     /// The file is larger than is allowed, in bytes.
@@ -55,7 +57,9 @@ public enum IntakeError: Error, Hashable, Sendable {
             case .notFound: .notFound
             case .wrongLength(let expected, let received):
                 .wrongPartSize(expected: expected...expected, received: received)
-            case .unreadable, .failed: .internal(error.description)
+            case .unreadable: .internal(error.description)
+            // No descriptor, no memory, a flush that failed: it may pass, and nothing was promised.
+            case .failed: .unavailable(error.description, retryAfter: .seconds(5))
             }
     }
 }

@@ -37,6 +37,9 @@ public struct MergeUpload: Sendable {
                 // Whoever sent the upload back to shipping may have died before the jobs for it were recorded.
                 do { try await ports.requeueShips(of: id) } catch { return .later(.seconds(1)) }
                 return .nothing
+            case .refused(.poisoned(let upload)):
+                ports.tellFailed(upload)
+                return .nothing
             case .refused, .unknown: return .nothing
             }
         } catch {
@@ -109,9 +112,9 @@ public struct MergeUpload: Sendable {
         for part in try await parts(of: upload) where try await !isIntact(part, of: upload) {
             try await ports.reading { () throws(StagingError) in try await ports.staging.strike(part, of: upload.id) }
             let change = try await ports.asking { () throws(StoreError) in
-                try await ports.store.strike(part, of: upload.id)
+                try await ports.store.strike(part, of: upload.id, by: ports.worker)
             }
-            if case .applied(let upload, _) = change { ports.events.publish(.uploadFailed, upload) }
+            if case .applied(let upload, _) = change { ports.tellFailed(upload) }
             throw .unwanted
         }
         guard let found else { throw .staging(.notFound) }

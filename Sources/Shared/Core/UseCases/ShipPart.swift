@@ -92,10 +92,10 @@ public struct ShipPart: Sendable {
     private func strike(_ part: Part, of upload: Upload) async throws(WorkError) {
         try await ports.reading { () throws(StagingError) in try await ports.staging.strike(part, of: upload.id) }
         let change = try await ports.asking { () throws(StoreError) in
-            try await ports.store.strike(part, of: upload.id)
+            try await ports.store.strike(part, of: upload.id, by: ports.worker)
         }
         guard case .applied(let upload, _) = change else { return }
         ports.events.publish(.partDamaged, upload)
-        if upload.state == .failed { ports.events.publish(.uploadFailed, upload) }
+        if upload.state == .failed { ports.tellFailed(upload) }
     }
 }

@@ -152,7 +152,8 @@ extension UploadIntake {
         guard holder.state == .failed, holder.failure?.reason == .targetExists, record.overwrite == .replace else {
             return .resumed(holder)
         }
-        let change = try await asking { () throws(StoreError) in try await store.replay(holder.id, overwrite: .replace)
+        let change = try await asking { () throws(StoreError) in
+            try await store.replay(holder.id, by: record.owner.description, overwrite: .replace, after: .zero)
         }
         guard case .applied(let upload, let entries) = change else { return .resumed(holder) }
         follow(upload, entries, .jobReplayed)

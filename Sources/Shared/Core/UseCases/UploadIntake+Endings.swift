@@ -82,7 +82,7 @@ extension UploadIntake {
         return size
     }
 
-    private func missing(_ upload: Upload) async throws(IntakeError) -> PartNumbers {
+    func missing(_ upload: Upload) async throws(IntakeError) -> PartNumbers {
         let parts = try await asking { () throws(StoreError) in try await store.parts(of: upload.id) }
         let layout = upload.record.layout
         let present = Set(parts.map { layout.number(at: $0.part.offset) })
@@ -92,16 +92,23 @@ extension UploadIntake {
 
     /// Gives an upload up; what it left in staging and on the target is cleaned away afterwards. Asked twice, it
     /// happens once.
-    public func cancel(_ id: UploadID, for principal: Principal) async throws(IntakeError) -> Upload {
+    public func cancel(
+        _ id: UploadID,
+        only condition: CancelCondition = .any,
+        for principal: Principal
+    ) async throws(IntakeError) -> Upload {
         _ = try await upload(id, for: principal)
-        switch try await asking({ () throws(StoreError) in try await store.cancel(id) }) {
+        let change = try await asking { () throws(StoreError) in
+            try await store.cancel(id, by: principal.owner.description, only: condition)
+        }
+        switch change {
         case .applied(let upload, let entries):
             try await mark(.cancelled(by: principal.owner.description, at: surroundings.now()), on: id)
             follow(upload, entries, .uploadCancelled)
             return upload
         case .refused(.committing):
             throw .committing
-        case .refused(.touched(let upload)):
+        case .refused(.unfit(let upload)):
             throw .wrongState(upload.state)
         case .refused(.ended(let upload)):
             guard upload.state == .cancelled else { throw .gone(upload.state) }
@@ -118,7 +125,7 @@ extension UploadIntake {
     @discardableResult
     public func takeBack(_ upload: Upload, for principal: Principal) async throws(IntakeError) -> Bool {
         let change = try await asking { () throws(StoreError) in
-            try await store.cancel(upload.id, onlyIfUntouched: true)
+            try await store.cancel(upload.id, by: principal.owner.description, only: .untouched)
         }
         guard case .applied(let cancelled, let entries) = change else { return false }
         try await mark(.cancelled(by: principal.owner.description, at: surroundings.now()), on: upload.id)

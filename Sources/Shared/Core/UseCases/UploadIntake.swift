@@ -65,6 +65,12 @@ public struct UploadIntake: Sendable {
         return (upload, try await asking { () throws(StoreError) in try await store.parts(of: id) })
     }
 
+    /// What happened to an upload that the principal may see, oldest first.
+    public func history(_ id: UploadID, for principal: Principal) async throws(IntakeError) -> [HistoryEntry] {
+        _ = try await upload(id, for: principal)
+        return try await asking { () throws(StoreError) in try await store.history(of: id) }
+    }
+
     /// A page of the uploads that the principal may see: its own, or everybody's for an operator.
     public func uploads(_ query: UploadQuery, for principal: Principal) async throws(IntakeError) -> UploadPage {
         var query = query

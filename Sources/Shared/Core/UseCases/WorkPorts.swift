@@ -105,9 +105,8 @@ public struct WorkPorts: Sendable {
         }
         do {
             if case .permanent(let failure) = errorClass, job.queue == .ship || fence != nil {
-                if case .applied(let upload, _) = try await store.fail(upload.id, fence: fence, failure: failure) {
-                    events.publish(.uploadFailed, upload)
-                }
+                let request = FailRequest(job: job, attempt: attempt, fence: fence, failure: failure, worker: worker)
+                if case .applied(let upload, _) = try await store.fail(request) { tellFailed(upload) }
                 return .done
             }
             let request = RetryRequest(
@@ -116,17 +115,24 @@ public struct WorkPorts: Sendable {
                 fence: fence,
                 limit: policy.limit(for: errorClass),
                 delay: policy.delay(afterAttempt: attempt + 1, random: surroundings.random()),
-                failure: errorClass.failure
+                failure: errorClass.failure,
+                worker: worker
             )
             switch try await store.retry(request) {
             case .scheduled(let upload, _): events.publish(.jobRetrying, upload)
-            case .exhausted(let upload): events.publish(.uploadFailed, upload)
+            case .exhausted(let upload): tellFailed(upload)
             case .stale: break
             }
             return .done
         } catch {
             return .later(.seconds(1))
         }
+    }
+
+    /// Tells those who watch the upload, and those who look after dead letters.
+    func tellFailed(_ upload: Upload) {
+        events.publish(.uploadFailed, upload)
+        events.publish(.jobDead, upload)
     }
 }
 
