@@ -9,7 +9,7 @@ struct PrepareGeneration: Sendable {
     let ports: WorkPorts
 
     /// How long one worker has for a preparation before another may begin one too.
-    static let lease = Duration.seconds(30)
+    static let lease = Duration.seconds(10)
 
     /// The current generation of an upload, started now if there is none.
     func current(of upload: Upload) async throws(WorkError) -> Generation {
