@@ -215,14 +215,17 @@ static int ferry_provider_start(const OSSL_CORE_HANDLE *handle, const OSSL_DISPA
 /* Registers the ciphers and makes them the preferred ones; 0 leaves everything as it was. */
 static inline int ferry_prefer_ctr_read_ahead(void)
 {
-    OSSL_PROVIDER *other;
+    /* Kept as long as the process, and found by whoever looks for what was lost. */
+    static OSSL_PROVIDER *common, *other;
     /* Loading one provider ends the automatic loading of the default one. */
-    if (!OSSL_PROVIDER_load(NULL, "default")) return 0;
+    common = OSSL_PROVIDER_load(NULL, "default");
+    if (!common) return 0;
     if (!OSSL_PROVIDER_add_builtin(NULL, "ferry", ferry_provider_start)) return 0;
     other = OSSL_PROVIDER_load(NULL, "ferry");
     if (!other) return 0;
     if (EVP_set_default_properties(NULL, "?provider=ferry")) return 1;
     OSSL_PROVIDER_unload(other);
+    other = NULL;
     return 0;
 }
 

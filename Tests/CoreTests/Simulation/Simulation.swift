@@ -47,6 +47,8 @@ final class Simulation: Sendable {
             state.withLock { $0.violations.append("ended by \(error)") }
         }
         return state.withLock { state in
+            for api in state.apis { api.gate.watch(nil) }
+            state.apis = []
             let complete = state.told.count { $0.isComplete && !$0.isCancelled }
             return Verdict(violations: state.violations, trace: state.trace, acknowledged: complete)
         }

@@ -61,7 +61,7 @@ final class Gate: Sendable {
     }
 
     /// Is told the name of every crossing.
-    func watch(_ body: @escaping @Sendable (String) -> Void) { state.withLock { $0.watch = body } }
+    func watch(_ body: (@Sendable (String) -> Void)?) { state.withLock { $0.watch = body } }
 
     var isDead: Bool { state.withLock { $0.isDead } }
 

@@ -140,7 +140,11 @@ final class World: Sendable {
         state.withLock { $0.background = [] }
         while executor.step() || clock.wakeNext() {}
         // Processes hold their world: without this, no world would ever be freed.
-        state.withLock { $0.workers = [] }
+        state.withLock { state in
+            for worker in state.workers { worker.gate.watch(nil) }
+            state.workers = []
+            state.observe = nil
+        }
     }
 
     /// Is called before every step of `run`.
