@@ -11,7 +11,7 @@ public struct PoolLimits: Sendable, Equatable {
     /// A session nobody used for this long is closed.
     public var idleTime: Duration = .seconds(60)
     /// A refused login is not tried again for this long; repeated ones get accounts locked.
-    public var refusalMemory: Duration = .seconds(30)
+    public var refusalMemory: Duration = .seconds(5)
     /// Wait after the first failed connection; doubles up to `longestBackoff`, jittered.
     public var backoff: Duration = .milliseconds(200)
     /// Longest wait after a failed connection.
