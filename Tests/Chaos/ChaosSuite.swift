@@ -29,13 +29,16 @@ struct ChaosSuite {
         for fault in faults {
             let report = await runner.run(fault)
             say(report.line)
+            if report.isGood { for open in report.settlement.slow.prefix(4) { say("    after 10 s: \(open)") } }
             if !report.isSkipped {
                 tally += report.settlement.tally
                 isGood = isGood && report.isGood
             }
             if !report.isGood, !report.isSkipped {
                 if let failure = report.failure { say("    the fault did not take place: \(failure)") }
-                for problem in report.settlement.problems.prefix(20) { say("    \(problem)") }
+                let problems = report.settlement.problems
+                for problem in problems.prefix(10) { say("    \(problem)") }
+                if problems.count > 10 { say("    and \(problems.count - 10) more") }
                 try await fleet.forget()
             }
         }

@@ -16,6 +16,8 @@ struct Settlement: Sendable {
     var recovery = Duration.zero
     /// What is wrong, in words.
     var problems: [String] = []
+    /// What was still open after ten seconds, where it took longer.
+    var slow: [String] = []
 }
 
 /// Settles one fault's uploads.
@@ -45,9 +47,12 @@ struct Settling: Sendable {
     func settle() async -> Settlement {
         let began = ContinuousClock.now
         var memory = Memory()
+        var slow: [String] = []
         while true {
             await act(&memory)
-            let settlement = await look(&memory, since: began)
+            var settlement = await look(&memory, since: began)
+            if slow.isEmpty, settlement.recovery > .seconds(10) { slow = settlement.problems }
+            settlement.slow = slow
             if settlement.tally.isClean || ContinuousClock.now - began > limit { return settlement }
             try? await Task.sleep(for: .milliseconds(150))
         }

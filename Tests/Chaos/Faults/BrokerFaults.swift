@@ -60,7 +60,7 @@ struct BrokerDiskAlarm: Fault {
 
     func inject(_ scene: Scene) async throws {
         try await scene.pause(300...1_000)
-        try await scene.fleet.control("set_disk_free_limit", "900TB", host: false)
+        try await scene.fleet.control("set_disk_free_limit", "900000GB", host: false)
         try await Task.sleep(for: .seconds(6))
     }
 

@@ -62,8 +62,7 @@ struct TargetFull: Fault {
     func inject(_ scene: Scene) async throws {
         guard scene.target.root.isMounted else { throw NotPossibleHere(description: "mounting a tmpfs") }
         try await scene.pause(100...500)
-        try await scene.target.root.fill(leaving: 262_144)
-        try await Task.sleep(for: .seconds(14))
+        try await scene.target.root.fill(leaving: 262_144, for: .seconds(14))
     }
 
     func heal(_ scene: Scene) async throws { scene.target.root.empty() }
@@ -77,8 +76,7 @@ struct StagingFull: Fault {
     func inject(_ scene: Scene) async throws {
         guard scene.fleet.staging.isMounted else { throw NotPossibleHere(description: "mounting a tmpfs") }
         try await scene.pause(500...1_200)
-        try await scene.fleet.staging.fill(leaving: 0)
-        try await Task.sleep(for: .seconds(5))
+        try await scene.fleet.staging.fill(leaving: 0, for: .seconds(5))
     }
 
     func heal(_ scene: Scene) async throws { scene.fleet.staging.empty() }

@@ -20,13 +20,28 @@ final class Mount: Sendable {
 
     func path(_ relative: String) -> String { path + "/" + relative }
 
-    /// Leaves only so many bytes free, by a large file.
-    func fill(leaving bytes: Int) async throws {
+    /// Leaves only so many bytes free, by a large file that grows by what others give back meanwhile.
+    func fill(leaving bytes: Int, for time: Duration) async throws {
         guard isMounted else { throw HarnessError("\(path) has no file system of its own") }
-        let free = try Self.free(path)
-        guard free > bytes else { return }
-        let report = try await ChildProcess.run("fallocate", ["-l", String(free - bytes), path(".ballast")])
-        guard report.isSuccess else { throw HarnessError("fallocate: \(report.errors)") }
+        let ballast = path(".ballast")
+        let end = ContinuousClock.now + time
+        var size = 0
+        var isFull = false
+        while ContinuousClock.now < end {
+            // What is free may be taken by others before it is asked for: then half of it.
+            var more = try Self.free(path) - bytes
+            while more > 4_096 {
+                let words = ["-o", String(size), "-l", String(more), ballast]
+                if try await ChildProcess.run("fallocate", words).isSuccess {
+                    size += more
+                    break
+                }
+                more /= 2
+            }
+            isFull = try isFull || Self.free(path) <= bytes + 65_536
+            try await Task.sleep(for: .milliseconds(50))
+        }
+        guard isFull else { throw HarnessError("\(path) could not be filled") }
     }
 
     /// Gives the room back.

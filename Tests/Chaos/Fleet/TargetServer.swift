@@ -19,9 +19,10 @@ final class TargetServer: Sendable {
         try Self.write(Self.sftpWrapper(directory), to: "\(programs)/sftp")
         try Self.write(Self.tailWrapper(directory), to: "\(programs)/tail")
         let path = ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin"
+        // A home without start-up files: what this user's shell does at a login is not to be a part of the run.
         server = try await SSHServer.start(
             sftp: .command("\(programs)/sftp"),
-            configuration: ["SetEnv PATH=\(programs):\(path)"]
+            configuration: ["SetEnv HOME=\(programs) PATH=\(programs):\(path)"]
         )
     }
 
