@@ -54,6 +54,9 @@ struct Settling: Sendable {
             if slow.isEmpty, settlement.recovery > .seconds(10) { slow = settlement.problems }
             settlement.slow = slow
             if settlement.tally.isClean || ContinuousClock.now - began > limit { return settlement }
+            // Nothing will move any more where replays were refused.
+            let isHopeless = settlement.tally.stuck == 0 && settlement.tally.lost <= memory.refusals.count
+            if isHopeless, !memory.refusals.isEmpty, settlement.recovery > .seconds(10) { return settlement }
             try? await Task.sleep(for: .milliseconds(150))
         }
     }

@@ -10,7 +10,8 @@ struct StrangerCreates: Fault {
     let words = "a stranger creates the final file between beginCommit and rename; removed, then replayed"
 
     func inject(_ scene: Scene) async throws {
-        let upload = scene.plan(parts: 2)
+        var upload = scene.plan(parts: 2)
+        upload.tolerated = [Stranger.digest]
         let identifier = try await scene.begin(upload)
         let trap = scene.fleet.trap("commit", .after, on: scene.fleet.workers, of: identifier)
         try await scene.complete(upload, identifier)
@@ -35,7 +36,8 @@ struct StrangerInterferes: Fault {
     }
 
     func inject(_ scene: Scene) async throws {
-        let upload = scene.plan(parts: 2)
+        var upload = scene.plan(parts: 2)
+        upload.tolerated = [Stranger.digest]
         let identifier = try await scene.begin(upload)
         let trap = scene.fleet.trap("finish", .before, on: scene.fleet.workers, of: identifier)
         try await scene.complete(upload, identifier)
@@ -162,6 +164,7 @@ struct TwoMergers: Fault {
 /// What strangers write.
 enum Stranger {
     static let content = Data("not Ferry's\n".utf8)
+    static let digest = Digest.sha256Hex(content)
 
     static func write(_ path: String) throws { try content.write(to: URL(fileURLWithPath: path)) }
 }
