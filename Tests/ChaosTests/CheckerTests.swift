@@ -62,6 +62,8 @@ import Testing
         let identifier = String(repeating: "0a", count: 16)
         #expect(Checker.mayStay(key: "ferry:u:\(identifier)", lifetime: 100))
         #expect(!Checker.mayStay(key: "ferry:u:\(identifier)", lifetime: -1))
+        #expect(Checker.mayStay(key: "ferry:u:\(identifier):history", lifetime: 100))
+        #expect(!Checker.mayStay(key: "ferry:u:\(identifier):history", lifetime: -1))
         #expect(!Checker.mayStay(key: "ferry:u:\(identifier):parts", lifetime: 100))
         #expect(!Checker.mayStay(key: "ferry:path:near:\(identifier)", lifetime: 100))
         #expect(!Checker.mayStay(key: "ferry:lease:\(identifier)", lifetime: 10))

@@ -21,8 +21,9 @@ public final class AMQPInspector: TrafficInspector {
     private let board: TrapBoard
     private var toServer = Side()
     private var toClient = Side(greeted: true)
+    private var published: UInt64 = 0
 
-    /// An inspector that asks a board what to do. The board's traps may be `before` or `seen`.
+    /// An inspector that asks a board what to do. The board's traps may be `before`, `seen` or `drop`.
     public init(_ board: TrapBoard) { self.board = board }
 
     /// Takes what came in a direction and answers what may go on, in order.
@@ -96,11 +97,15 @@ public final class AMQPInspector: TrafficInspector {
     }
 
     private func decided(_ frame: TrafficFrame, _ bytes: [UInt8]) -> TrafficStretch {
+        if frame.name == "publish" { published += 1 }
         guard !board.isEmpty, let trap = board.trap(for: frame) else { return TrafficStretch(bytes) }
         let hold = Hold()
         if trap.place != .before { hold.open() }
         trap.caught(frame, hold, owner: board.owner)
-        return TrafficStretch(bytes, hold: hold)
+        guard trap.place == .drop else { return TrafficStretch(bytes, hold: hold) }
+        // basic.ack of the message's number, on its channel. Numbers are right where all messages are dropped.
+        let number = (0..<8).map { UInt8(truncatingIfNeeded: published >> UInt64(56 - 8 * $0)) }
+        return TrafficStretch([1, bytes[1], bytes[2], 0, 0, 0, 13, 0, 60, 0, 80] + number + [0, 0xCE], goesBack: true)
     }
 
     private static func number(_ bytes: [UInt8], _ at: Int, _ count: Int) -> Int {

@@ -120,7 +120,9 @@ final class FaultProxyConnection {
             return add(Piece(bytes: Array(bytes), due: ordered), direction)
         }
         for stretch in inspector.inspect(bytes, direction) where !stretch.bytes.isEmpty {
-            add(Piece(bytes: stretch.bytes, due: ordered, hold: stretch.hold), direction)
+            let back: Direction = direction == .toServer ? .toClient : .toServer
+            let piece = Piece(bytes: stretch.bytes, due: ordered, hold: stretch.hold)
+            add(piece, stretch.goesBack ? back : direction)
         }
     }
 

@@ -47,7 +47,7 @@ public final class RedisInspector: TrafficInspector {
             case .after:
                 awaited[sent] = (trap, frame)
                 passing += bytes
-            case .seen:
+            case .seen, .drop:
                 passing += bytes
                 let hold = Hold()
                 hold.open()

@@ -12,6 +12,8 @@ public final class Trap: Sendable {
         case after
         /// It passes, and so does its reply.
         case seen
+        /// AMQP's `publish` only: it never arrives, and is confirmed all the same.
+        case drop
     }
 
     /// A frame that was caught.

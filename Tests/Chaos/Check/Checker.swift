@@ -56,12 +56,13 @@ enum Checker {
             return false
         }
         if key.hasPrefix("ferry:u:") {
-            // The record itself, but not its parts.
-            return lifetime >= 0 && !key.dropFirst("ferry:u:".count).contains(":")
+            // The record itself and what happened to it, but not its parts.
+            let rest = key.dropFirst("ferry:u:".count)
+            return lifetime >= 0 && (!rest.contains(":") || rest.hasSuffix(":history"))
         }
         if lifetime >= 0 { return true }
         return ["ferry:epoch", "ferry:uploads", "ferry:workers", "ferry:targets"].contains(key)
-            || key.hasPrefix("ferry:owner:")
+            || key.hasPrefix("ferry:owner:") || key.hasPrefix("ferry:sweeps:")
     }
 }
 

@@ -10,6 +10,8 @@ protocol Fault: Sendable {
     var load: LoadShape { get }
     /// How long everything may take to settle once it is gone.
     var limit: Duration { get }
+    /// Whether the fleet is made whole afterwards, before it is checked.
+    var isMended: Bool { get }
     /// Breaks something while the load runs.
     func inject(_ scene: Scene) async throws
     /// Mends it. The fleet's processes and proxies are restored afterwards in any case.
@@ -20,6 +22,8 @@ extension Fault {
     var load: LoadShape { LoadShape() }
 
     var limit: Duration { .seconds(60) }
+
+    var isMended: Bool { true }
 
     func heal(_ scene: Scene) async throws {}
 }

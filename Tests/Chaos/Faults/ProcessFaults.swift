@@ -118,26 +118,23 @@ struct PublisherKilledBeforeConfirm: Fault {
     }
 }
 
-/// kill -9 of one worker, three times, whenever it first hears of one certain upload.
+/// kill -9 of whichever worker ships one certain part, three times.
 struct PoisonJob: Fault {
     let name = "poison-job"
     let words = "a job that takes its worker down: kill -9 of whoever begins it, three times"
 
     func inject(_ scene: Scene) async throws {
         let fleet = scene.fleet
-        // All workers wait, so that the first delivery is seen.
+        // All workers wait, so that the first ship is seen.
         for worker in fleet.workers { try worker.suspend() }
         let upload = scene.plan(parts: 1)
         let identifier = try await scene.begin(upload)
         try await scene.complete(upload, identifier)
-        let trap = Trap("a worker begins the upload", .before, times: 3) { frame in
-            fleet.scripts.name(of: frame) != nil && frame.identifier == identifier
-        }
-        for worker in fleet.workers { worker.indexBoard.set(trap) }
+        // By then a worker has begun the job, and has not ended it.
+        let trap = fleet.trap("shipped", .before, on: fleet.workers, times: 3, of: identifier)
         for worker in fleet.workers { try worker.proceed() }
         for _ in 0..<3 {
-            let caught = try await trap.next(within: .seconds(30))
-            let member = try fleet.member(caught.owner)
+            let member = try fleet.member(try await trap.next(within: .seconds(30)).owner)
             try await member.kill()
             try member.start()
         }

@@ -72,7 +72,7 @@ struct Runner: Sendable {
             do {
                 try await within(Self.injectLimit, "healing") {
                     try await fault.heal(scene)
-                    try await fleet.restore()
+                    if fault.isMended { try await fleet.restore() }
                 }
             } catch {
                 report.failure = (report.failure.map { $0 + "; " } ?? "") + "healing: \(error)"
