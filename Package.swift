@@ -159,7 +159,7 @@ let package = Package(
             path: "Tests/Chaos",
             swiftSettings: strict
         ),
-        tests("ChaosTests", ["Chaos", "Harness"]),
+        tests("ChaosTests", ["Adapters", "Chaos", "Harness", "Redis"]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -29,7 +29,7 @@ struct ChaosSuite {
         for fault in faults {
             let report = await runner.run(fault)
             say(report.line)
-            if report.isGood { for open in report.settlement.slow.prefix(4) { say("    after 10 s: \(open)") } }
+            if report.isGood { for open in report.settlement.slow.prefix(4) { say("    after 20 s: \(open)") } }
             if !report.isSkipped {
                 tally += report.settlement.tally
                 isGood = isGood && report.isGood

@@ -1,8 +1,10 @@
 // The balancer goes round the dead; traps hold exactly what they are set for.
 
 import Harness
+import Redis
 import Testing
 
+@testable import Adapters
 @testable import Chaos
 
 @Suite(.serialized) struct ProxyTests {
@@ -45,6 +47,15 @@ import Testing
 
     @Test func scriptsAreKnownByTheirDigests() throws {
         let scripts = try IndexScripts()
+        for script in [
+            UploadScripts.commit, UploadScripts.finish, UploadScripts.shipped, UploadScripts.receive,
+            UploadScripts.cleaned, UploadScripts.read, UploadScripts.acquire,
+        ] {
+            let known = TrafficFrame(name: "EVALSHA", words: [Array(script.sha1.utf8)])
+            let whole = TrafficFrame(name: "EVAL", words: [Array(script.source.utf8)])
+            #expect(scripts.name(of: known) == script.name)
+            #expect(scripts.name(of: whole) == script.name)
+        }
         #expect(scripts.name(of: TrafficFrame(name: "EVALSHA", words: [Array("0".utf8)])) == nil)
         #expect(scripts.name(of: TrafficFrame(name: "GET", words: [])) == nil)
     }
@@ -69,5 +80,12 @@ import Testing
         let caught = try #require(trap.take())
         #expect(caught.frame.text(0) == "x" && caught.frame.text(1) == "merge.near")
         #expect(caught.frame.identifier == String(repeating: "0a", count: 16))
+
+        // The second one is dropped, and confirmed with its number on its channel.
+        trap.disarm()
+        board.set(Trap("publish", .drop) { $0.name == "publish" })
+        let answer = inspector.inspect((frame(1, method) + frame(2, header) + frame(3, job))[...], .toServer)
+        #expect(answer.count == 1 && answer.allSatisfy(\.goesBack))
+        #expect(answer.first?.bytes == frame(1, [0, 60, 0, 80, 0, 0, 0, 0, 0, 0, 0, 2, 0]))
     }
 }

@@ -39,7 +39,7 @@ public struct TrafficStretch: Sendable {
     public let bytes: [UInt8]
     let hold: Hold?
     /// Whether they go back to where the last ones came from: an answer that the other side never gave.
-    let goesBack: Bool
+    public let goesBack: Bool
 
     /// Bytes that pass at once where there is no hold.
     public init(_ bytes: [UInt8], hold: Hold? = nil, goesBack: Bool = false) {

@@ -16,7 +16,7 @@ struct Settlement: Sendable {
     var recovery = Duration.zero
     /// What is wrong, in words.
     var problems: [String] = []
-    /// What was still open after ten seconds, where it took longer.
+    /// What was still open after twenty seconds (a lease and what follows), where it took longer.
     var slow: [String] = []
 }
 
@@ -51,7 +51,7 @@ struct Settling: Sendable {
         while true {
             await act(&memory)
             var settlement = await look(&memory, since: began)
-            if slow.isEmpty, settlement.recovery > .seconds(10) { slow = settlement.problems }
+            if slow.isEmpty, settlement.recovery > .seconds(20) { slow = settlement.problems }
             settlement.slow = slow
             if settlement.tally.isClean || ContinuousClock.now - began > limit { return settlement }
             // Nothing will move any more where replays were refused.

@@ -75,18 +75,18 @@ struct QueueDeleted: Fault {
     let words = "both job queues of the target deleted with their jobs"
 
     func inject(_ scene: Scene) async throws {
-        try await scene.pause(800...1_800)
-        // Jobs are in the queues while no worker takes them.
-        for worker in scene.fleet.workers { try worker.suspend() }
-        try await scene.pause(500...1_000)
+        try await scene.pause(300...1_000)
+        // Nobody has them in hand: what is deleted is in the queues and nowhere else.
+        for worker in scene.fleet.workers { try await worker.kill() }
+        try await scene.pause(1_500...2_500)
         let target = scene.target.name
-        try await scene.fleet.evaluate(
+        let deleted = try await scene.fleet.evaluate(
             """
             [rabbit_amqqueue:delete(Queue, false, false, <<"chaos">>) || Name <- [<<"ferry.ship.\(target)">>, \
             <<"ferry.merge.\(target)">>], {ok, Queue} <- [rabbit_amqqueue:lookup(rabbit_misc:r(<<"ferry">>, queue, Name))]].
             """
         )
-        for worker in scene.fleet.workers { try worker.proceed() }
+        scene.note(deleted.split(whereSeparator: \.isWhitespace).joined())
     }
 }
 
