@@ -11,9 +11,9 @@ ROW ?=
 # What a sanitizer runs: everything that needs no whole stack.
 SANITIZED := CoreTests RedisTests AMQPTests SFTPTests ServiceTests AdaptersTests
 
-export FILE WORKERS RELEASE
+export FILE WORKERS RELEASE SEED UPLOADS FAULTS
 
-.PHONY: help install build demo up down test lint format tsan asan fuzz bench
+.PHONY: help install build demo up down test lint format tsan asan fuzz chaos bench
 
 help: ## Says what there is.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ asan: install ## Runs unit and client tests under the address sanitizer.
 
 fuzz: install ## Feeds every parser of outside bytes with libFuzzer's inventions (SECONDS=n).
 	@scripts/fuzz $(SECONDS)
+
+chaos: install ## Breaks everything around a whole Ferry, and checks that nothing is lost (SEED=, UPLOADS=, FAULTS=a,b).
+	@scripts/chaos
 
 bench: install ## Measures Ferry against its peers (ROW=name for one row).
 	@Benchmarks/run $(ROW)

@@ -152,6 +152,14 @@ let package = Package(
         tests("WorkerTests", ["Worker", "Harness"]),
         tests("CLITests", ["CLI", "Harness"]),
         tests("IntegrationTests", ["Harness", .httpClient, .nioCore, .nioHTTP1]),
+
+        .executableTarget(
+            name: "Chaos",
+            dependencies: ["COpenSSL", "Harness", .httpClient, .nioCore, .nioHTTP1],
+            path: "Tests/Chaos",
+            swiftSettings: strict
+        ),
+        tests("ChaosTests", ["Adapters", "Chaos", "Harness", "Redis"]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -4,6 +4,9 @@
 public struct NotInTime: Error, CustomStringConvertible {
     /// What was waited for, how long, and the last error the condition threw.
     public let description: String
+
+    /// An error with this text.
+    public init(description: String) { self.description = description }
 }
 
 /// Asks again and again until `condition` is true; an error of the condition counts as "not yet".

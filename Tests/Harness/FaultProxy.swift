@@ -31,14 +31,36 @@ public final class FaultProxy: Sendable {
     private let mailbox = Mailbox()
 
     /// Starts a proxy in front of 127.0.0.1:`server`.
-    public init(to server: Int, port: Int? = nil) throws {
+    ///
+    /// - Parameter inspector: makes the reader of each connection's frames; without one bytes pass as they come.
+    public convenience init(
+        to server: Int,
+        port: Int? = nil,
+        inspector: (@Sendable () -> any TrafficInspector)? = nil
+    ) throws {
+        try self.init(toAnyOf: [server], port: port, inspector: inspector)
+    }
+
+    /// Starts a proxy in front of several servers on 127.0.0.1 that takes them in turn, and the next one where a
+    /// connection is refused: a balancer.
+    public init(
+        toAnyOf servers: [Int],
+        port: Int? = nil,
+        inspector: (@Sendable () -> any TrafficInspector)? = nil
+    ) throws {
         self.port = try port ?? FreePort.next()
         let listener = try LoopbackSocket.listen(port: self.port)
         let mailbox = mailbox
         let own = self.port
         try mailbox.open()
         Thread.detachNewThread {
-            var loop = FaultProxyLoop(listener: listener, port: own, server: server, mailbox: mailbox)
+            var loop = FaultProxyLoop(
+                listener: listener,
+                port: own,
+                servers: servers,
+                inspector: inspector,
+                mailbox: mailbox
+            )
             loop.run()
         }
     }
@@ -89,6 +111,18 @@ public final class FaultProxy: Sendable {
             $0.latency = latency
             $0.jitter = jitter
         }
+    }
+
+    /// New connections go to another server; those there are stay where they are.
+    public func redirect(to server: Int) throws {
+        try perform { $0.servers = [server] }
+    }
+
+    /// Lets pass what a trap holds.
+    public func release(_ hold: Hold) throws {
+        hold.open()
+        // Wakes the thread, which finds it open.
+        try perform { _ in }
     }
 
     /// At most so many bytes a second pass each way of each connection; nil for no limit.

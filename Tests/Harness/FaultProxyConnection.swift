@@ -9,6 +9,7 @@ final class FaultProxyConnection {
     private struct Piece {
         var bytes: [UInt8]
         var due: ContinuousClock.Instant
+        var hold: Hold?
     }
 
     private struct Stream {
@@ -23,18 +24,26 @@ final class FaultProxyConnection {
 
     private(set) var isClosed = false
     private let client: Int32
-    private let server: Int32
+    private var server: Int32
+    private var others: [Int]
+    private let inspector: (any TrafficInspector)?
     private var connecting = true
     private var toServer = Stream()
     private var toClient = Stream()
 
-    init(client: Int32, server: Int32) {
+    /// - Parameter others: ports to try one after the other where the server refuses.
+    init(client: Int32, server: Int32, others: [Int] = [], inspector: (any TrafficInspector)? = nil) {
         self.client = client
         self.server = server
+        self.others = others
+        self.inspector = inspector
+        Self.sendAtOnce(client)
+        Self.sendAtOnce(server)
+    }
+
+    private static func sendAtOnce(_ descriptor: Int32) {
         var yes: Int32 = 1
-        for descriptor in [client, server] {
-            setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &yes, socklen_t(MemoryLayout<Int32>.size))
-        }
+        setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &yes, socklen_t(MemoryLayout<Int32>.size))
     }
 
     func source(_ direction: Direction) -> Int32 { direction == .toServer ? client : server }
@@ -51,7 +60,9 @@ final class FaultProxyConnection {
     /// When the next piece may go on; nil when none waits.
     func due(_ direction: Direction) -> ContinuousClock.Instant? {
         let stream = self[direction]
-        return stream.first < stream.pieces.count && !connecting ? stream.pieces[stream.first].due : nil
+        guard stream.first < stream.pieces.count, !connecting else { return nil }
+        let piece = stream.pieces[stream.first]
+        return piece.hold?.isOpen == false ? nil : piece.due
     }
 
     func hasDue(_ direction: Direction, now: ContinuousClock.Instant) -> Bool {
@@ -80,11 +91,18 @@ final class FaultProxyConnection {
         return pollfd(fd: events == 0 || isClosed ? -1 : source(direction), events: events, revents: 0)
     }
 
-    /// Whether the server's side is connected; a refused connection closes the client's.
+    /// Whether the server's side is connected; a connection that all servers refuse closes the client's.
     func finishConnecting(_ entry: pollfd) -> Bool {
         guard connecting else { return true }
         guard entry.revents != 0 else { return false }
         if LoopbackSocket.error(of: server) != nil {
+            while !others.isEmpty {
+                guard let next = try? LoopbackSocket.startConnecting(port: others.removeFirst()) else { continue }
+                Glibc.close(server)
+                server = next
+                Self.sendAtOnce(next)
+                return false
+            }
             close(.reset)
             return false
         }
@@ -97,9 +115,20 @@ final class FaultProxyConnection {
         // Never before what came earlier.
         let ordered = max(due, self[direction].lastDue ?? due)
         self[direction].lastDue = ordered
-        if bytes.isEmpty { self[direction].sourceEnded = true }
-        self[direction].held += bytes.count
-        self[direction].pieces.append(Piece(bytes: Array(bytes), due: ordered))
+        guard let inspector, !bytes.isEmpty else {
+            if bytes.isEmpty { self[direction].sourceEnded = true }
+            return add(Piece(bytes: Array(bytes), due: ordered), direction)
+        }
+        for stretch in inspector.inspect(bytes, direction) where !stretch.bytes.isEmpty {
+            let back: Direction = direction == .toServer ? .toClient : .toServer
+            let piece = Piece(bytes: stretch.bytes, due: ordered, hold: stretch.hold)
+            add(piece, stretch.goesBack ? back : direction)
+        }
+    }
+
+    private func add(_ piece: Piece, _ direction: Direction) {
+        self[direction].held += piece.bytes.count
+        self[direction].pieces.append(piece)
     }
 
     /// Hands on what is due, and the end of the source after its last byte. Returns the number of bytes.

@@ -12,19 +12,29 @@ struct FaultProxyLoop {
     var latency = Duration.zero
     var jitter = Duration.zero
     var bytesPerSecond: Int?
+    /// Taken in turn by new connections.
+    var servers: [Int]
 
     private var listener: Int32?
     private let port: Int
-    private let server: Int
+    private var turn = 0
+    private let inspector: (@Sendable () -> any TrafficInspector)?
     private let mailbox: FaultProxy.Mailbox
     private var connections: [FaultProxyConnection] = []
     private var ended = false
     private var buffer = [UInt8](repeating: 0, count: 256 * 1024)
 
-    init(listener: Int32, port: Int, server: Int, mailbox: FaultProxy.Mailbox) {
+    init(
+        listener: Int32,
+        port: Int,
+        servers: [Int],
+        inspector: (@Sendable () -> any TrafficInspector)?,
+        mailbox: FaultProxy.Mailbox
+    ) {
         self.listener = listener
         self.port = port
-        self.server = server
+        self.servers = servers
+        self.inspector = inspector
         self.mailbox = mailbox
     }
 
@@ -113,11 +123,19 @@ struct FaultProxyLoop {
             guard client >= 0 else { return }
             _ = fcntl(client, F_SETFL, O_NONBLOCK)
             _ = fcntl(client, F_SETFD, FD_CLOEXEC)
-            guard let upstream = try? LoopbackSocket.startConnecting(port: server) else {
+            var order = servers.indices.map { servers[(turn + $0) % servers.count] }
+            turn += 1
+            var upstream: Int32?
+            while upstream == nil, !order.isEmpty {
+                upstream = try? LoopbackSocket.startConnecting(port: order.removeFirst())
+            }
+            guard let upstream else {
                 close(client)
                 continue
             }
-            connections.append(FaultProxyConnection(client: client, server: upstream))
+            connections.append(
+                FaultProxyConnection(client: client, server: upstream, others: order, inspector: inspector?())
+            )
             mailbox.counters.withLock { $0.accepted += 1 }
         }
     }
