@@ -88,11 +88,63 @@ struct ConnectionTests {
         let fixture = try await APIFixture()
         try await fixture.serve { api in
             // As a server leaves it that died while the body came.
-            let left = try await api.create("a", size: 9_000)
+            let request = CreateRequest(target: "web-1", path: "a", size: 9_000, partSize: 9_000, isWhole: true)
+            let alice = Principal(owner: try #require(Owner("alice")), roles: [.uploader])
+            let left = try await fixture.intake.create(request, for: alice).upload.id
             let answer = try await api.request("PUT", "/v1/files/web-1/a", body: sample(9_000))
             #expect(answer.status == 202)
-            #expect(try answer.json()["id"]?.text != left)
+            #expect(try answer.json()["id"]?.text != left.description)
             #expect(try await api.request("GET", "/v1/uploads/\(left)").json()["state"]?.text == "cancelled")
+        }
+    }
+
+    @Test func anUploadThatWasCreatedDoesNotGiveWayToAFile() async throws {
+        try await APIFixture().serve { api in
+            let id = try await api.create("a", size: 4_096)
+            let answer = try await api.request("PUT", "/v1/files/web-1/a", body: sample(9_000))
+            #expect(answer.status == 409 && answer.problem == "different-content")
+            #expect(try await api.part(id, 1, sample(4_096)).status == 201)
+        }
+    }
+
+    @Test func aFileThatFailedGivesWayToTheNextOne() async throws {
+        let fixture = try await APIFixture()
+        try await fixture.serve { api in
+            let first = try await api.request("PUT", "/v1/files/web-1/a", body: sample(3_000)).json()["id"]?.text
+            let id = try #require(first.flatMap { UploadID($0) })
+            let taken = Failure(.targetExists, "a file is there")
+            guard case .applied = try await fixture.store.fail(id, fence: nil, failure: taken) else {
+                throw HarnessError("not failed")
+            }
+            // Only the owner's yes to replacing is an answer to that.
+            let never = try await api.request("PUT", "/v1/files/web-1/a", body: sample(3_000))
+            #expect(never.status == 409 && never.problem == "different-content")
+            // Nobody cleans here; the path is free once the first one is cleared away.
+            async let again = api.request(
+                "PUT",
+                "/v1/files/web-1/a",
+                fields: ["Overwrite": "replace"],
+                body: sample(3_000, seed: 2)
+            )
+            try await eventually("the first is given up") {
+                try await fixture.store.upload(id)?.state == .cancelled
+            }
+            try await fixture.staging.discard(id)
+            try await fixture.store.cleaned(id)
+            #expect(try await again.status == 202)
+        }
+    }
+
+    @Test func aKeyIsForOneRequest() async throws {
+        try await APIFixture().serve { api in
+            let fields = ["Idempotency-Key": "k"]
+            let first = try await api.request("PUT", "/v1/files/web-1/a", fields: fields, body: sample(3_000))
+            #expect(first.status == 202)
+            let same = try await api.request("PUT", "/v1/files/web-1/a", fields: fields, body: sample(3_000))
+            #expect(try same.json()["id"]?.text == first.json()["id"]?.text)
+            let other = try await api.request("PUT", "/v1/files/web-1/a", fields: fields, body: sample(3_001))
+            #expect(other.status == 422 && other.problem == "invalid-request")
+            #expect(try other.json()["field"]?.text == "Idempotency-Key")
         }
     }
 

@@ -202,6 +202,8 @@ struct RedisUploadStoreTests {
 
             // A connection that merely broke changes nothing.
             _ = try? await redis.send("CLIENT", ["KILL", "TYPE", "normal", "SKIPME", "no"])
+            // What is sent just as it breaks gets no answer.
+            try await eventually("it answers again") { try await index.store.upload(upload.id) != nil }
             let other = try await index.received()
             _ = try applied(try await index.store.cancel(other.id))
         }

@@ -109,7 +109,7 @@ struct UploadStoreJanitorConformance {
     func paced(_ kind: StoreUnderTest) async throws {
         let index = try await kind.index()
         let upload = try await index.failed()
-        let change = try await index.store.replay(upload.id, by: "olga", overwrite: nil, after: .milliseconds(300))
+        let change = try await index.store.replay(upload.id, by: "olga", overwrite: nil, after: .seconds(2))
         #expect(try applied(change).entries.isEmpty)
         #expect(try await !index.store.dueEntries(of: target(), limit: 500).contains { $0.job == .merge(upload.id) })
         try await index.eventually("its time comes") {

@@ -16,7 +16,7 @@ struct UploadStoreOutboxConformance {
         // Appended parts begin anywhere; numbered ones at multiples of the part size, with gaps.
         let parts =
             switch uploadProtocol {
-            case .native: [part(0), part(10), part(40), part(50), part(90, 3)]
+            case .native, .whole: [part(0), part(10), part(40), part(50), part(90, 3)]
             case .append: [part(0, 7), part(7, 1), part(8, 20), part(28), part(38, 3)]
             }
         _ = try await index.received(record, parts)

@@ -28,7 +28,11 @@ extension InMemoryIndex {
         if let known = entry.parts[part.offset]?.state.part {
             return known == part ? .applied(entry.upload, []) : .refused(.conflict(known))
         }
-        guard entry.upload.state.isShippable || isDamaged else { return .refused(.state(entry.upload.state)) }
+        // One that has failed before its end takes the rest: it goes on once it is replayed.
+        let isStopped = entry.upload.state == .failed && !entry.isComplete
+        guard entry.upload.state.isShippable || isDamaged || isStopped else {
+            return .refused(.state(entry.upload.state))
+        }
         guard entry.upload.state != .shipping else { return .refused(.state(.shipping)) }
         entry.insert(part)
         entry.upload.updatedAt = now
@@ -48,6 +52,7 @@ extension InMemoryIndex {
             // The jobs of other parts were dropped while it had failed: the merge job records them anew.
             _ = recordMerge(entry, now)
         }
+        if isStopped { return .applied(save(entry), []) }
         let due = now + Self.grace
         return .applied(save(entry), [self.record(.ship(id, offset: part.offset), record.target, due)])
     }
@@ -63,21 +68,26 @@ extension InMemoryIndex {
         switch state {
         case .receiving: break
         case .shipping, .merging, .committing: break
-        case .done where entry.isComplete, .failed where entry.isComplete: break
-        case .done, .failed, .cancelled, .expired: return .refused(.state(state))
+        case .failed: break
+        case .done where entry.isComplete: break
+        case .done, .cancelled, .expired: return .refused(.state(state))
         }
-        let isFresh = state == .receiving
+        let isFresh = state == .receiving || state == .failed && !entry.isComplete
         let known = entry.upload.record
         if let fixed = known.size, fixed != size { return .refused(.contradicts(entry.upload)) }
         if let digest, digest != known.digest, !isFresh || known.digest != nil {
             return .refused(.contradicts(entry.upload))
         }
-        guard isFresh, let next = state.after(.complete) else { return .applied(entry.upload, []) }
+        guard isFresh else { return .applied(entry.upload, []) }
         guard entry.upload.received.bytes == size else { return .refused(.partsMissing(entry.upload)) }
         entry.upload.record.size = size
         if let digest { entry.upload.record.digest = digest }
         entry.isComplete = true
         entry.note(.completed, now, by: known.owner.description)
+        guard let next = state.after(.complete) else {
+            entry.upload.updatedAt = now
+            return .applied(save(entry), [])
+        }
         move(&entry, to: next, now)
         let entries = mergeIfShipped(&entry, now)
         return .applied(save(entry), entries)

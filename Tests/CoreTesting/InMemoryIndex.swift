@@ -23,7 +23,10 @@ public struct InMemoryIndex: Sendable {
     struct Entry: Sendable {
         var upload: Upload
         var parts: [Int64: StoredPart] = [:]
-        var isComplete = false
+        var isComplete: Bool {
+            get { upload.isComplete }
+            set { upload.isComplete = newValue }
+        }
         var lastNumber: UInt64 = 0
         var releasedFence: Fence?
         var holder = ""

@@ -88,10 +88,10 @@ import Testing
         var pool = PoolState(limits: PoolLimits(sessions: 2))
         equal(pool.decide(at: start), .open(0))
         pool.failed(0, refused, at: start, jitter: 0)
-        equal(pool.decide(at: start + .seconds(29)), .fail(refused))
+        equal(pool.decide(at: start + .seconds(4)), .fail(refused))
         #expect(pool.breaker.state == .closed)
         #expect(pool.breaker.failures == 0)
-        equal(pool.decide(at: start + .seconds(30)), .open(1))
+        equal(pool.decide(at: start + .seconds(5)), .open(1))
     }
 
     @Test func wornSessionsAreClosedAfterTheirLastUser() {

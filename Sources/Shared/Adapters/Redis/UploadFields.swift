@@ -66,6 +66,7 @@ struct UploadFields {
         }
         var upload = Upload(record: try record())
         upload.state = try required("state", UploadState.init(rawValue:))
+        upload.isComplete = values["complete"] == "1"
         upload.received = Upload.Tally(bytes: try number("receivedBytes"), parts: try number("receivedParts"))
         upload.shipped = Upload.Tally(bytes: try number("shippedBytes"), parts: try number("shippedParts"))
         upload.generation = try optional("generation", UInt64.init).map(Generation.init)

@@ -17,7 +17,9 @@ if part then
   if part.digest == digest and part.size == size then return applied(upload) end
   return refused('conflict', part.size, part.digest)
 end
-if not shippable[fields.state] and not isDamaged then return refused_state(upload) end
+-- One that has failed before its end takes the rest: it goes on once it is replayed.
+local isStopped = fields.state == 'failed' and fields.complete ~= '1'
+if not shippable[fields.state] and not isDamaged and not isStopped then return refused_state(upload) end
 if fields.state == 'shipping' then return refused_state(upload) end
 if is_backed_up(fields.target) then return backed_up(fields.target) end
 
@@ -39,4 +41,5 @@ if isDamaged and is_whole(upload) then
   -- The jobs of other parts were dropped while it had failed: the merge job records them anew.
   record_merge(upload)
 end
+if isStopped then return applied(upload) end
 return applied(upload, { record(upload, 'ship:' .. upload.id .. ':' .. offset, now + grace) })

@@ -14,6 +14,9 @@ public enum UploadProtocol: String, Hashable, Sendable, CaseIterable {
     case native
     /// Ranges appended by compare-and-set on the length.
     case append
+    /// One part that came with the request that created it. Whoever sends the file again sends all of it, so an earlier
+    /// attempt that nobody can go on with gives way.
+    case whole
 }
 
 /// What was asked for at creation; kept in staging, never changed but for what `complete` fixes.
@@ -85,6 +88,13 @@ public struct UploadRecord: Hashable, Sendable {
 
     /// The rule of part numbers for this upload.
     public var layout: PartLayout { PartLayout(partSize: partSize, size: size) }
+
+    /// Whether this is the same request as the one that made another record, and not a key that was used twice.
+    func isRepeat(of other: UploadRecord) -> Bool {
+        target == other.target && path == other.path && overwrite == other.overwrite
+            && (size == nil || other.size == nil || size == other.size)
+            && (digest == nil || other.digest == nil || digest == other.digest)
+    }
 
     /// Whether a new creation by the same owner means the same content, so that it may resume this upload: the same
     /// digest, or the same size and the same fingerprint. Without either it never does.
@@ -202,6 +212,8 @@ public struct Upload: Hashable, Sendable {
     public var record: UploadRecord
     /// Where it stands.
     public var state: UploadState
+    /// Whether the end was asked for.
+    public var isComplete: Bool
     /// Bytes and number of the parts in staging.
     public var received: Tally
     /// Bytes and number of the parts on the target, in the current generation.
@@ -234,6 +246,7 @@ public struct Upload: Hashable, Sendable {
     public init(record: UploadRecord) {
         self.record = record
         state = .receiving
+        isComplete = false
         received = Tally()
         shipped = Tally()
         preparations = 0

@@ -87,8 +87,8 @@ extension UploadIntake {
                     }
                     continue
                 }
-                if request.isWhole, isAbandoned(holder, for: record), surroundings.now() < deadline {
-                    try await takeBack(holder, for: principal)
+                if request.isWhole, givesWay(holder, to: record), surroundings.now() < deadline {
+                    try await giveUp(holder, for: principal)
                     continue
                 }
                 return try await answer(holder, to: record)
@@ -121,8 +121,8 @@ extension UploadIntake {
                 return .created(upload)
             case .repeated(let upload):
                 try? await staging.discard(record.id)
-                guard upload.record.target == record.target, upload.record.path == record.path else {
-                    throw .invalid(field: "Idempotency-Key", reason: "the key was used for another target or path")
+                guard record.isRepeat(of: upload.record) else {
+                    throw .invalid(field: "Idempotency-Key", reason: "the key was used for another request")
                 }
                 return .resumed(upload)
             case .held:
@@ -133,9 +133,23 @@ extension UploadIntake {
         }
     }
 
-    private func isAbandoned(_ holder: Upload, for record: UploadRecord) -> Bool {
-        holder.record.owner == record.owner && holder.state == .receiving && holder.received.parts == 0
-            && !record.isSameContent(as: holder.record)
+    /// Whether an earlier attempt of the same owner to send the whole file in one request makes room for this one: its
+    /// server died before anything was acknowledged, or it waits as a dead letter while all its bytes come again.
+    private func givesWay(_ holder: Upload, to record: UploadRecord) -> Bool {
+        guard holder.record.owner == record.owner, holder.record.uploadProtocol == .whole else { return false }
+        if holder.state == .failed { return record.overwrite == .replace || holder.failure?.reason != .targetExists }
+        return holder.state == .receiving && holder.received.parts == 0 && !record.isSameContent(as: holder.record)
+    }
+
+    private func giveUp(_ holder: Upload, for principal: Principal) async throws(IntakeError) {
+        if holder.state != .failed {
+            try await takeBack(holder, for: principal)
+            return
+        }
+        do { _ = try await cancel(holder.id, only: .failed, for: principal) } catch {
+            // It went on meanwhile: looked at again.
+            guard case .wrongState = error else { throw error }
+        }
     }
 
     private func isRepeat(_ record: UploadRecord, of holder: Upload) -> Bool {
@@ -195,6 +209,7 @@ extension UploadIntake {
             owner: owner,
             target: target,
             path: path,
+            uploadProtocol: request.isWhole ? .whole : .native,
             size: request.size,
             partSize: partSize,
             digest: request.digest,

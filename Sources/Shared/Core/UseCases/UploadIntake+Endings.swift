@@ -14,14 +14,13 @@ extension UploadIntake {
         if let digest, let declared = upload.record.digest, digest != declared { throw .differentContent(id) }
         switch upload.state {
         case .cancelled, .expired: throw .gone(upload.state)
-        case .failed:
-            // The index says whether it was asked for before it failed: only then a replay goes on to the merge.
-            return try await recordComplete(id, size: upload.record.size ?? 0, digest: digest)
-        case .shipping, .merging, .committing, .done:
-            // It was asked before; a digest that comes only now must still be recorded, or be refused.
-            if digest == nil || upload.record.digest != nil { return upload }
-            if upload.state == .committing || upload.state == .done { return upload }
-        case .receiving: upload = try await caughtUp(upload)
+        case .receiving where !upload.isComplete, .failed where !upload.isComplete:
+            // One that failed on the way stays failed, and arrives once it is replayed.
+            upload = try await caughtUp(upload)
+        case .receiving, .shipping, .merging, .committing, .done, .failed:
+            // It was asked before. A digest that comes only now would be taken for proven, and is not.
+            guard digest == nil || upload.record.digest != nil else { throw .differentContent(id) }
+            return upload
         }
         let size = try await checkedSize(of: upload)
         var digest = digest ?? upload.record.digest
