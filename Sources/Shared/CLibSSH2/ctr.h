@@ -18,7 +18,6 @@
 #include <openssl/evp.h>
 #include <openssl/params.h>
 #include <openssl/provider.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define FERRY_CTR_PAGE 4096
@@ -213,26 +212,18 @@ static int ferry_provider_start(const OSSL_CORE_HANDLE *handle, const OSSL_DISPA
     return 1;
 }
 
-/* The providers that were loaded, given back when the process ends. */
-static OSSL_PROVIDER *ferry_providers[2];
-
-static void ferry_unload_providers(void)
-{
-    OSSL_PROVIDER_unload(ferry_providers[1]);
-    OSSL_PROVIDER_unload(ferry_providers[0]);
-}
-
 /* Registers the ciphers and makes them the preferred ones; 0 leaves everything as it was. */
 static inline int ferry_prefer_ctr_read_ahead(void)
 {
+    OSSL_PROVIDER *other;
     /* Loading one provider ends the automatic loading of the default one. */
-    ferry_providers[0] = OSSL_PROVIDER_load(NULL, "default");
-    if (!ferry_providers[0]) return 0;
-    atexit(ferry_unload_providers);
+    if (!OSSL_PROVIDER_load(NULL, "default")) return 0;
     if (!OSSL_PROVIDER_add_builtin(NULL, "ferry", ferry_provider_start)) return 0;
-    ferry_providers[1] = OSSL_PROVIDER_load(NULL, "ferry");
-    if (!ferry_providers[1]) return 0;
-    return EVP_set_default_properties(NULL, "?provider=ferry");
+    other = OSSL_PROVIDER_load(NULL, "ferry");
+    if (!other) return 0;
+    if (EVP_set_default_properties(NULL, "?provider=ferry")) return 1;
+    OSSL_PROVIDER_unload(other);
+    return 0;
 }
 
 #else
