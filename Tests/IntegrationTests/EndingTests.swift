@@ -81,10 +81,14 @@ struct EndingTests {
                 let keys = try await stack.redis("KEYS", "*\(id)*").split(separator: "\n").filter { !$0.isEmpty }
                 let outbox = try await stack.redis("ZRANGE", "ferry:outbox:\(stack.target)", "0", "-1")
                 let paths = try await stack.redis("KEYS", "ferry:path:*")
-                return keys == ["ferry:u:\(id)"] && !outbox.contains(id) && !paths.contains("ferry:path")
+                let record = ["ferry:u:\(id)", "ferry:u:\(id):history"]
+                return keys.contains(Substring(record[0])) && keys.allSatisfy { record.contains(String($0)) }
+                    && !outbox.contains(id) && !paths.contains("ferry:path")
             }
-            let lifetime = try await stack.redis("TTL", "ferry:u:\(id)").trimmingCharacters(in: .whitespacesAndNewlines)
-            #expect((Int(lifetime) ?? -1) > 29 * 86_400)
+            for key in try await stack.redis("KEYS", "ferry:u:\(id)*").split(separator: "\n") where !key.isEmpty {
+                let answer = try await stack.redis("TTL", String(key))
+                #expect((Int(answer.trimmingCharacters(in: .whitespacesAndNewlines)) ?? -1) > 29 * 86_400, "\(key)")
+            }
             #expect(try await client.put(4, of: id, bytes.part(4, size: Self.partSize)).status == 410)
             // The path is free for anybody.
             let next = try await stranger.send(.POST, "/v1/uploads", json: ["target": stack.target, "path": "gone"])
