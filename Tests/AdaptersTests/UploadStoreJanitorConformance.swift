@@ -212,6 +212,17 @@ struct UploadStoreJanitorConformance {
         #expect(Set(found) == [active.id, ended.id])
     }
 
+    @Test("Only an index that is staging's says that it does not know an upload", arguments: StoreUnderTest.allCases)
+    func knows(_ kind: StoreUnderTest) async throws {
+        let index = try await kind.index()
+        let upload = try await index.received()
+        #expect(try await index.store.knows(upload.id))
+        #expect(try await !index.store.knows(try index.record().id))
+        try await index.wipe()
+        #expect(try await index.store.upload(upload.id) == nil)
+        await #expect(throws: StoreError.rebuilding) { try await index.store.knows(upload.id) }
+    }
+
     // MARK: Jobs that kill
 
     @Test("Who began a job and did not end it is told", arguments: StoreUnderTest.allCases)

@@ -3,6 +3,11 @@
 public import Core
 
 extension InMemoryUploadStore {
+    /// Whether an index that is staging's has an upload.
+    public func knows(_ id: UploadID) async throws(StoreError) -> Bool {
+        try await change(.knows) { $0.find(id, $1) != nil }
+    }
+
     /// Records a merge job of an upload that stands still and that nobody works on.
     public func revive(_ id: UploadID, idleFor idle: Duration) async throws(StoreError) -> Change<WorkRefusal> {
         try await change(.revive) { $0.revive(id, idleFor: idle, $1) }

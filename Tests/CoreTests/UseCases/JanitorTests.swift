@@ -203,6 +203,21 @@ struct JanitorTests {
             #expect(try await staging.reconcile() == (0, 0))
         }
     }
+
+    @Test("An index that was emptied knows nothing: no upload is discarded because of it")
+    func straysOfAnEmptiedIndex() throws {
+        let world = World()
+        try world.run {
+            let client = try await world.client()
+            let told = try await client.create("a", size: 9_000).upload.id
+            let worker = try await world.process("worker")
+            let staging = TendStaging(worker.ports)
+            world.clock.advance(by: .seconds(3_601))
+            world.server.wipe()
+            await #expect(throws: IntakeError.self) { try await staging.reconcile() }
+            #expect(try await world.staging.read(told) != nil)
+        }
+    }
 }
 
 extension OutboxRelay {

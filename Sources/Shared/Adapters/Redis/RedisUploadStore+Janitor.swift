@@ -4,6 +4,13 @@ public import Core
 internal import Redis
 
 extension RedisUploadStore {
+    /// Whether an index that is staging's has an upload.
+    public func knows(_ id: UploadID) async throws(StoreError) -> Bool {
+        let reply = try await change(UploadScripts.knows, [keys.upload(id)])
+        guard let count = reply.integer else { throw .unreadable("whether upload \(id) is known") }
+        return count == 1
+    }
+
     /// Records a merge job of an upload that stands still and that nobody works on.
     public func revive(_ id: UploadID, idleFor idle: Duration) async throws(StoreError) -> Change<WorkRefusal> {
         try await change(UploadScripts.revive, of: id, [RedisArgument(idle.microseconds)]).workChange()

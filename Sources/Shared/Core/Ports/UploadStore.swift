@@ -123,6 +123,9 @@ public protocol UploadStore: Sendable {
 
     // MARK: Janitor
 
+    /// Whether the index has an upload. Unlike `upload`, it answers no only where the index is staging's: one that is
+    /// empty or being rebuilt throws `rebuilding`.
+    func knows(_ id: UploadID) async throws(StoreError) -> Bool
     /// Records a merge job of an upload that has not moved for so long, that nobody works on, and of which nothing is
     /// recorded already; of one that has ended and is not cleaned up, a clean job. Changes nothing where any of it is
     /// not so.

@@ -18,7 +18,8 @@ public struct TendStaging: Sendable {
     }
 
     /// Goes through all uploads of staging and settles those that the index does not know: one with parts or endings
-    /// is brought back, for somebody may have been told that they are safe; one with nothing was never answered.
+    /// is brought back, for somebody may have been told that they are safe; one with nothing was never answered. An
+    /// index that is empty or being rebuilt knows nothing, and settles nothing.
     public func reconcile() async throws(IntakeError) -> (restored: Int, discarded: Int) {
         var counts = (restored: 0, discarded: 0)
         var last: UploadID?
@@ -27,7 +28,7 @@ public struct TendStaging: Sendable {
                 try await ports.staging.uploads(after: last, touchedSince: nil, limit: TendTarget.page)
             }
             for id in page {
-                guard try await asking({ () throws(StoreError) in try await ports.store.upload(id) }) == nil,
+                guard try await !asking({ () throws(StoreError) in try await ports.store.knows(id) }),
                     let found = try await read(id),
                     ports.surroundings.now() - found.record.createdAt >= Self.strayAge
                 else { continue }
