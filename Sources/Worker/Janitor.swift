@@ -67,8 +67,11 @@ struct Janitor: ServiceLifecycle.Service {
             do {
                 guard try await leases.acquire(name, holder: holder, for: lease) else { continue }
                 try await work()
-            } catch {
+            } catch let error as StoreError {
+                // The index is away or being rebuilt; whoever is connected to it says so.
                 logger.debug("Not looked after", metadata: ["what": "\(name)", "error": "\(error)"])
+            } catch {
+                logger.error("Not looked after", metadata: ["what": "\(name)", "error": "\(error)"])
             }
         }
         try? await leases.release(name, holder: holder)
