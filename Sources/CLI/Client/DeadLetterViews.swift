@@ -72,9 +72,11 @@ struct DeadLetterView: Codable {
 }
 
 /// A page of dead letters.
-struct DeadLetterPageView: Codable {
+struct DeadLetterPageView: Codable, PageView {
     var deadLetters: [DeadLetterView]
     var next: String?
+
+    var lines: [String] { deadLetters.map(\.line) }
 }
 
 /// What a replay of many did.

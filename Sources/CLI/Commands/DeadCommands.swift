@@ -34,25 +34,8 @@ struct DeadCommand: AsyncParsableCommand {
         }
 
         func run() async throws {
-            try await options.withClient { client in
-                var left = limit
-                var cursor: String?
-                repeat {
-                    let query = queryText([
-                        ("limit", String(min(left, 500))), ("target", filter.target), ("reason", filter.reason),
-                        ("cursor", cursor),
-                    ])
-                    let body = try await client.raw("GET", "/v1/dead-letters?\(query)").body
-                    let page = try JSONDecoder().decode(DeadLetterPageView.self, from: body)
-                    if options.json {
-                        options.show(body)
-                    } else {
-                        for letter in page.deadLetters { print(letter.line) }
-                    }
-                    left -= page.deadLetters.count
-                    cursor = page.deadLetters.isEmpty ? nil : page.next
-                } while cursor != nil && left > 0
-            }
+            let query = [("target", filter.target), ("reason", filter.reason)]
+            try await options.showPages(of: DeadLetterPageView.self, at: "/v1/dead-letters", query, limit: limit)
         }
     }
 

@@ -73,24 +73,8 @@ struct ListCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        try await options.withClient { client in
-            var left = limit
-            var cursor: String?
-            repeat {
-                let query = queryText([
-                    ("limit", String(min(left, 500))), ("state", state), ("target", target), ("cursor", cursor),
-                ])
-                let body = try await client.raw("GET", "/v1/uploads?\(query)").body
-                let page = try JSONDecoder().decode(UploadPageView.self, from: body)
-                if options.json {
-                    options.show(body)
-                } else {
-                    for upload in page.uploads { print(upload.line) }
-                }
-                left -= page.uploads.count
-                cursor = page.uploads.isEmpty ? nil : page.next
-            } while cursor != nil && left > 0
-        }
+        let query = [("state", state), ("target", target)]
+        try await options.showPages(of: UploadPageView.self, at: "/v1/uploads", query, limit: limit)
     }
 }
 
@@ -110,6 +94,10 @@ struct CancelCommand: AsyncParsableCommand {
             if options.json { options.show(body) } else { print("cancelled: upload \(id)") }
         }
     }
+}
+
+extension UploadPageView: PageView {
+    var lines: [String] { uploads.map(\.line) }
 }
 
 extension UploadView {
