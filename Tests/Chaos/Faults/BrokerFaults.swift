@@ -37,36 +37,38 @@ struct BrokerStopped: Fault {
     }
 }
 
-/// The broker takes no more messages because of its memory.
-struct BrokerMemoryAlarm: Fault {
-    let name = "rabbitmq-memory-alarm"
-    let words = "memory alarm of RabbitMQ for 6 s"
+/// The broker takes no more messages because of its memory or its disk.
+struct BrokerAlarm: Fault {
+    /// Of what it has too little.
+    let resource: String
+    /// The command that sets its limit, a limit that cannot be kept, and the usual one.
+    let command: String
+    let tight: String
+    let usual: String
+
+    var name: String { "rabbitmq-\(resource)-alarm" }
+    var words: String { "\(resource) alarm of RabbitMQ for 6 s" }
+
+    static let memory = BrokerAlarm(
+        resource: "memory",
+        command: "set_vm_memory_high_watermark",
+        tight: "0.000001",
+        usual: "0.4"
+    )
+    static let disk = BrokerAlarm(
+        resource: "disk",
+        command: "set_disk_free_limit",
+        tight: "900000GB",
+        usual: "50MB"
+    )
 
     func inject(_ scene: Scene) async throws {
         try await scene.pause(300...1_000)
-        try await scene.fleet.control("set_vm_memory_high_watermark", "0.000001", host: false)
+        try await scene.fleet.control(command, tight, host: false)
         try await Task.sleep(for: .seconds(6))
     }
 
-    func heal(_ scene: Scene) async throws {
-        try await scene.fleet.control("set_vm_memory_high_watermark", "0.4", host: false)
-    }
-}
-
-/// The broker takes no more messages because of its disk.
-struct BrokerDiskAlarm: Fault {
-    let name = "rabbitmq-disk-alarm"
-    let words = "disk alarm of RabbitMQ for 6 s"
-
-    func inject(_ scene: Scene) async throws {
-        try await scene.pause(300...1_000)
-        try await scene.fleet.control("set_disk_free_limit", "900000GB", host: false)
-        try await Task.sleep(for: .seconds(6))
-    }
-
-    func heal(_ scene: Scene) async throws {
-        try await scene.fleet.control("set_disk_free_limit", "50MB", host: false)
-    }
+    func heal(_ scene: Scene) async throws { try await scene.fleet.control(command, usual, host: false) }
 }
 
 /// Both job queues of a target are deleted with what is in them.
@@ -190,7 +192,7 @@ struct MalformedMessage: Fault {
 
 extension Faults {
     static let broker: [any Fault] = [
-        BrokerKilled(), BrokerStopped(), BrokerMemoryAlarm(), BrokerDiskAlarm(), QueueDeleted(), MessageUnroutable(),
+        BrokerKilled(), BrokerStopped(), BrokerAlarm.memory, BrokerAlarm.disk, QueueDeleted(), MessageUnroutable(),
         QueueFull(), ConnectionsClosed(), EveryJobTwice(), MalformedMessage(),
     ]
 }

@@ -12,10 +12,7 @@ struct StrangerCreates: Fault {
     func inject(_ scene: Scene) async throws {
         var upload = scene.plan(parts: 2)
         upload.tolerated = [Stranger.digest]
-        let identifier = try await scene.begin(upload)
-        let trap = scene.fleet.trap("commit", .after, on: scene.fleet.workers, of: identifier)
-        try await scene.complete(upload, identifier)
-        let caught = try await trap.next()
+        let (identifier, caught) = try await scene.caught(upload, .after, "commit")
         try Stranger.write(scene.onTarget(upload))
         try scene.fleet.member(caught.owner).index.release(caught.hold)
         try await scene.wait(identifier, for: "failed")
@@ -38,10 +35,7 @@ struct StrangerInterferes: Fault {
     func inject(_ scene: Scene) async throws {
         var upload = scene.plan(parts: 2)
         upload.tolerated = [Stranger.digest]
-        let identifier = try await scene.begin(upload)
-        let trap = scene.fleet.trap("finish", .before, on: scene.fleet.workers, of: identifier)
-        try await scene.complete(upload, identifier)
-        let caught = try await trap.next()
+        let (identifier, caught) = try await scene.caught(upload, .before, "finish")
         let path = scene.onTarget(upload)
         try FileManager.default.removeItem(atPath: path)
         if !removes { try Stranger.write(path) }
@@ -64,10 +58,7 @@ struct StrangerAfterCommit: Fault {
         for removes in [true, false] {
             var upload = scene.plan(parts: 2)
             upload.isStrangers = true
-            let identifier = try await scene.begin(upload)
-            let trap = scene.fleet.trap("finish", .before, on: scene.fleet.workers, of: identifier)
-            try await scene.complete(upload, identifier)
-            let caught = try await trap.next()
+            let (identifier, caught) = try await scene.caught(upload, .before, "finish")
             let path = scene.onTarget(upload)
             try FileManager.default.removeItem(atPath: path)
             if !removes { try Stranger.write(path) }
@@ -97,10 +88,7 @@ struct CancelRacesCommit: Fault {
         }
         // And exactly between beginCommit and rename, where it must be too late.
         let upload = scene.plan(parts: 1)
-        let identifier = try await scene.begin(upload)
-        let trap = scene.fleet.trap("commit", .after, on: scene.fleet.workers, of: identifier)
-        try await scene.complete(upload, identifier)
-        let caught = try await trap.next()
+        let (_, caught) = try await scene.caught(upload, .after, "commit")
         try await scene.sender.cancel(upload, scene.client(upload))
         try scene.fleet.member(caught.owner).index.release(caught.hold)
         guard scene.ledger.promise(upload.number)?.cancel == .refused else {

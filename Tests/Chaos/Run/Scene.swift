@@ -121,6 +121,18 @@ final class Scene: Sendable {
         try await sender.complete(upload, identifier, client(upload), upload.bytes)
     }
 
+    /// Sends an upload to its end, and holds the worker that is at a script of the index about it.
+    func caught(
+        _ upload: PlannedUpload,
+        _ place: Trap.Place,
+        _ script: String
+    ) async throws -> (identifier: String, Trap.Catch) {
+        let identifier = try await begin(upload)
+        let trap = fleet.trap(script, place, on: fleet.workers, of: identifier)
+        try await complete(upload, identifier)
+        return (identifier, try await trap.next())
+    }
+
     /// What the interface says of an upload.
     func state(_ identifier: String) async throws -> HTTPAnswer {
         try await fleet.operations.send(.GET, "/v1/uploads/\(identifier)")
