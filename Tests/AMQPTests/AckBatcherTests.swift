@@ -1,5 +1,6 @@
 // Acknowledgements are joined only where that answers nothing else.
 
+import Harness
 import Testing
 
 @testable import AMQP
@@ -75,7 +76,7 @@ import Testing
 
     /// Plays the frames to a model of the broker: each delivery gets exactly the answer its handler gave.
     @Test(arguments: 1...30) func theBrokerSeesWhatTheHandlersDecided(seed: UInt64) {
-        var random = Seeded(state: seed)
+        var random = SeededGenerator(seed: seed)
         var batcher = AckBatcher()
         var open: [UInt64] = []
         var decided: [UInt64: AMQPConsumer.Disposition] = [:]

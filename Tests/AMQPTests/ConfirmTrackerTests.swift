@@ -1,5 +1,6 @@
 // Confirms and returns are matched to the publishes they belong to.
 
+import Harness
 import Testing
 
 @testable import AMQP
@@ -104,7 +105,7 @@ import Testing
 
     /// Against a plain model: random confirms of random length, seeded.
     @Test(arguments: 1...20) func agreesWithAModel(seed: UInt64) throws {
-        var random = Seeded(state: seed)
+        var random = SeededGenerator(seed: seed)
         var tracker = ConfirmTracker<UInt64>()
         var model: Set<UInt64> = []
         var last: UInt64 = 0
@@ -124,18 +125,5 @@ import Testing
             #expect(tracker.count == model.count)
             #expect(tracker.oldest == model.min())
         }
-    }
-}
-
-/// SplitMix64: the same seed, the same numbers.
-struct Seeded: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var value = state
-        value = (value ^ (value >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        value = (value ^ (value >> 27)) &* 0x94D0_49BB_1331_11EB
-        return value ^ (value >> 31)
     }
 }

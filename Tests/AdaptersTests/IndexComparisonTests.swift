@@ -2,6 +2,7 @@
 
 import Core
 import CoreTesting
+import Harness
 import Testing
 
 @Suite("Both indexes")
@@ -10,7 +11,7 @@ struct IndexComparisonTests {
     func answerAlike(seed: Int) async throws {
         let memory = Actor(try await StoreUnderTest.memory.index())
         let redis = Actor(try await StoreUnderTest.redis.index())
-        var random = SeededNumbers(seed: UInt64(seed))
+        var random = SeededGenerator(seed: UInt64(seed))
         var trace: [String] = []
         for step in 0..<250 {
             let deed = try await memory.nextDeed(using: &random)
@@ -40,7 +41,7 @@ extension IndexComparisonTests {
         var answers: Set<Substring> = []
         for seed in 1...30 {
             let memory = Actor(try await StoreUnderTest.memory.index())
-            var random = SeededNumbers(seed: UInt64(seed))
+            var random = SeededGenerator(seed: UInt64(seed))
             for _ in 0..<250 {
                 let answer = try await memory.perform(try await memory.nextDeed(using: &random))
                 let words = answer.split(separator: " ")
@@ -86,7 +87,7 @@ private enum Deed {
     case restore(Int, path: Int, parts: Int, markers: Int)
     case look(Int)
 
-    static func random(using numbers: inout SeededNumbers) -> Deed {
+    static func random(using numbers: inout SeededGenerator) -> Deed {
         let id = Int.random(in: 0..<4, using: &numbers)
         let offset = Int64.random(in: 0..<3, using: &numbers) * 10
         // Mostly what is current, sometimes something older.
@@ -156,7 +157,7 @@ private final class Actor {
     // MARK: Deeds
 
     /// Anything, or, every third time, what brings an upload further: chance alone hardly ever comes to a commit.
-    func nextDeed(using random: inout SeededNumbers) async throws -> Deed {
+    func nextDeed(using random: inout SeededGenerator) async throws -> Deed {
         let deed = Deed.random(using: &random)
         let number = Int.random(in: 0..<4, using: &random)
         guard Int.random(in: 0..<3, using: &random) == 0, let upload = try await index.store.upload(id(number)) else {

@@ -1,5 +1,6 @@
 // The same seed is the same run; another one is another.
 
+import Harness
 import Testing
 
 @testable import Chaos

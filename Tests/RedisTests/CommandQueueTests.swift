@@ -1,5 +1,6 @@
 // The state machine of one connection, without one.
 
+import Harness
 import NIOCore
 import Testing
 

@@ -1,5 +1,6 @@
 // The decoder: golden bytes, cut anywhere, wrong bytes, limits, and random replies there and back.
 
+import Harness
 import NIOCore
 import Testing
 

@@ -1,5 +1,6 @@
 // Commands on the wire, and the digest that scripts are named by.
 
+import Harness
 import NIOCore
 import Testing
 

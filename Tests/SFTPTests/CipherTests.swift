@@ -2,6 +2,7 @@
 
 import CLibSSH2
 import COpenSSL
+import Harness
 import Testing
 
 @testable import SFTP
@@ -12,7 +13,7 @@ import Testing
         _ properties: String?,
         key: [UInt8],
         _ text: [UInt8],
-        pieces: (inout Seeded) -> Int
+        pieces: (inout SeededGenerator) -> Int
     ) throws -> [UInt8] {
         #expect(LibSSH2Library.status == 0)
         let cipher = try #require(EVP_CIPHER_fetch(nil, name, properties))
@@ -21,7 +22,7 @@ import Testing
         defer { EVP_CIPHER_CTX_free(context) }
         let vector = (0..<16).map { UInt8(0xf0 + $0) }
         try #require(EVP_CipherInit_ex2(context, cipher, key, vector, 1, nil) == 1)
-        var random = Seeded(state: 31)
+        var random = SeededGenerator(seed: 31)
         var out: [UInt8] = []
         var rest = text[...]
         while !rest.isEmpty {
@@ -52,7 +53,7 @@ import Testing
 
     @Test(arguments: [("AES-128-CTR", 16), ("AES-192-CTR", 24), ("AES-256-CTR", 32)])
     func anyPiecesGiveWhatOpenSSLGives(_ name: String, _ keyLength: Int) throws {
-        var random = Seeded(state: 32)
+        var random = SeededGenerator(seed: 32)
         let key = random.bytes(keyLength)
         let text = random.bytes(100_003)
         let expected = try encrypt(name, "provider=default", key: key, text) { _ in 100_003 }

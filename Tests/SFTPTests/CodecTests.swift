@@ -1,5 +1,6 @@
 // The codec against golden bytes, against itself, and against hostile bytes.
 
+import Harness
 import NIOCore
 import Testing
 
@@ -70,7 +71,7 @@ import Testing
     }
 
     @Test func attributesSurviveARoundTrip() throws {
-        var random = Seeded(state: 1)
+        var random = SeededGenerator(seed: 1)
         for _ in 0..<500 {
             var attributes = FileAttributes()
             if Bool.random(using: &random) { attributes.size = .random(in: 0...(.max), using: &random) }
@@ -116,7 +117,7 @@ import Testing
 
     /// No bytes crash the decoder or make it return anything that exceeds the bounds.
     @Test func randomBytesAreDecodedOrRefused() {
-        var random = Seeded(state: 2)
+        var random = SeededGenerator(seed: 2)
         let types: [UInt8] = [2, 101, 102, 103, 104, 105, 201]
         var decoded = 0
         for round in 0..<60_000 {

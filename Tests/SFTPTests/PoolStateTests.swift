@@ -1,5 +1,6 @@
 // Circuit breaker and pool bookkeeping, with time made up.
 
+import Harness
 import Testing
 
 @testable import SFTP
@@ -127,7 +128,7 @@ import Testing
     /// Whatever happens in whatever order, the bounds hold and nobody is served by a session that is not live.
     @Test func boundsHoldUnderAnyHistory() {
         for seed in 0..<200 {
-            var random = Seeded(state: UInt64(seed))
+            var random = SeededGenerator(seed: UInt64(seed))
             var limits = PoolLimits(sessions: Int.random(in: 1...6, using: &random))
             limits.handshakes = 2
             limits.recycleAfterBytes = 50

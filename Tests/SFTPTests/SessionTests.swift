@@ -173,7 +173,7 @@ extension WithServer {
             #expect(session.writeLength == 32_768)
             let path = server.fresh()
             let file = try await session.open(path, [.write, .create, .exclusive])
-            var random = Seeded(state: 11)
+            var random = SeededGenerator(seed: 11)
             let bytes = random.bytes(300_000)
             try await file.write(ByteBuffer(bytes: bytes), at: 0)
             #expect(await failure { try await file.fsync() } == .unsupported(extension: SFTPExtension.fsync))

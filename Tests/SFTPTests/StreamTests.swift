@@ -1,5 +1,6 @@
 // Framing, the outbound queue and the bookkeeping of requests and bytes: all pure.
 
+import Harness
 import NIOCore
 import Testing
 
@@ -7,7 +8,7 @@ import Testing
 
 @Suite struct StreamTests {
     /// Feeds `stream` in pieces of random length and returns the packets.
-    private func frame(_ stream: [UInt8], _ random: inout Seeded) throws -> [[UInt8]] {
+    private func frame(_ stream: [UInt8], _ random: inout SeededGenerator) throws -> [[UInt8]] {
         var framer = PacketFramer()
         var packets: [[UInt8]] = []
         var rest = stream[...]
@@ -25,7 +26,7 @@ import Testing
     }
 
     @Test func packetsOfAnySizeComeOutAsTheyWentIn() throws {
-        var random = Seeded(state: 3)
+        var random = SeededGenerator(seed: 3)
         for _ in 0..<30 {
             var expected: [[UInt8]] = []
             var stream = ByteBuffer()
@@ -42,12 +43,12 @@ import Testing
 
     @Test(arguments: [[0, 0, 0, 0], [255, 255, 255, 255], [0, 4, 4, 1]] as [[UInt8]])
     func impossibleLengthsEndTheStream(_ length: [UInt8]) {
-        var random = Seeded(state: 4)
+        var random = SeededGenerator(seed: 4)
         #expect(throws: SFTPError.self) { try frame(length, &random) }
     }
 
     @Test func theQueueKeepsOrderAndOffersTheSameBytesAgain() throws {
-        var random = Seeded(state: 5)
+        var random = SeededGenerator(seed: 5)
         for _ in 0..<60 {
             var queue = OutboundQueue()
             var expected: [UInt8] = []

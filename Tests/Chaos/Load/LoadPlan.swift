@@ -1,5 +1,7 @@
 // The load of a fault: what its clients do, from the seed.
 
+import Harness
+
 /// What the uploads of a fault are like.
 struct LoadShape: Sendable {
     /// Milliseconds over which uploads begin.
