@@ -90,11 +90,18 @@ let package = Package(
         library("CRabbitMQ", pkgConfig: "librabbitmq"),
         library("CLibSSH2", pkgConfig: "libssh2"),
         library("COpenSSL", pkgConfig: "libcrypto"),
+        // Ours, not the system's: an OpenSSL provider can only be written in C.
+        .target(
+            name: "CReadAheadCTR",
+            dependencies: ["COpenSSL"],
+            path: "Sources/Shared/CReadAheadCTR",
+            linkerSettings: [.linkedLibrary("crypto")]
+        ),
 
         shared("Core", []),
         shared("Redis", ["CHiredis", .nioCore, .nioPosix, .nioSSL, .logging, .collections]),
         shared("AMQP", ["CRabbitMQ", .logging, .collections]),
-        shared("SFTP", ["CLibSSH2", .nioCore, .logging, .collections]),
+        shared("SFTP", ["CLibSSH2", "CReadAheadCTR", .nioCore, .logging, .collections]),
         shared(
             "Adapters",
             ["Core", "Redis", "AMQP", "SFTP", "COpenSSL", .nioCore, .nioPosix, .logging],

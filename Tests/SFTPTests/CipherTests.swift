@@ -1,6 +1,5 @@
 // The cipher that libssh2 gets from us against OpenSSL's own.
 
-import CLibSSH2
 import COpenSSL
 import Harness
 import Testing

@@ -6,8 +6,6 @@
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 
-#include "ctr.h"
-
 /* The flags are enumerators that Swift does not see as numbers. */
 static inline int ferry_eventfd(void) { return eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); }
 

@@ -1,6 +1,7 @@
 // Owner of one libssh2 session: handshake, host key, login. Used on one thread.
 
 internal import CLibSSH2
+internal import CReadAheadCTR
 internal import Glibc
 internal import Synchronization
 

@@ -1,12 +1,11 @@
-#ifndef FERRY_CLIBSSH2_CTR_H
-#define FERRY_CLIBSSH2_CTR_H
-
 /*
  * AES in counter mode for callers that encrypt sixteen bytes at a time, as libssh2 1.10 does: each of its calls costs
  * OpenSSL more than the block itself. An OpenSSL provider with the three AES-CTR ciphers, which takes its key stream
  * from OpenSSL's own implementation a page at a time and combines the caller's bytes with it. No cryptography is
  * implemented here. Needs OpenSSL 3; without it nothing is registered and libssh2 works as before.
  */
+
+#include "CReadAheadCTR.h"
 
 #include <openssl/opensslv.h>
 
@@ -212,23 +211,24 @@ static int ferry_provider_start(const OSSL_CORE_HANDLE *handle, const OSSL_DISPA
     return 1;
 }
 
-/* Registers the ciphers and makes them the preferred ones; 0 leaves everything as it was. */
-static inline int ferry_prefer_ctr_read_ahead(void)
+/* Kept, so that the provider has an owner; sessions may still run in exit(), so nothing unloads it. */
+static OSSL_PROVIDER *ferry_provider;
+
+int ferry_prefer_ctr_read_ahead(void)
 {
-    OSSL_PROVIDER *other;
     /* Loading one provider ends the automatic loading of the default one. */
     if (!OSSL_PROVIDER_load(NULL, "default")) return 0;
     if (!OSSL_PROVIDER_add_builtin(NULL, "ferry", ferry_provider_start)) return 0;
-    other = OSSL_PROVIDER_load(NULL, "ferry");
-    if (!other) return 0;
+    ferry_provider = OSSL_PROVIDER_load(NULL, "ferry");
+    if (!ferry_provider) return 0;
     if (EVP_set_default_properties(NULL, "?provider=ferry")) return 1;
-    OSSL_PROVIDER_unload(other);
+    OSSL_PROVIDER_unload(ferry_provider);
+    ferry_provider = NULL;
     return 0;
 }
 
 #else
 
-static inline int ferry_prefer_ctr_read_ahead(void) { return 0; }
+int ferry_prefer_ctr_read_ahead(void) { return 0; }
 
-#endif
 #endif
