@@ -13,6 +13,8 @@ public final class InMemoryTarget: TargetSession {
         case prepare
         /// `ship`
         case ship
+        /// `prove`
+        case prove
         /// `seal`
         case seal
         /// A sealed part file's `sync`
@@ -106,6 +108,17 @@ public final class InMemoryTarget: TargetSession {
         set { state.withLock { $0.parts = newValue } }
     }
 
+    /// Changes one byte of a part file, as somebody else would: its time tells of it. False where there is none.
+    @discardableResult
+    public func damage(_ file: PartFile, at offset: Int) -> Bool {
+        state.withLock { state in
+            guard let part = state.parts[file], part.bytes.indices.contains(offset) else { return false }
+            state.parts[file]?.bytes[offset] ^= 1
+            state.parts[file]?.modified = Self.written
+            return true
+        }
+    }
+
     /// Every path at which a final file appeared, in order.
     public var renames: [TargetPath] { state.withLock { $0.renames } }
 
@@ -134,6 +147,9 @@ public final class InMemoryTarget: TargetSession {
     public func facts(of file: PartFile) async throws(TargetError) -> FileFacts? {
         try await faults.perform(.facts) { state.withLock { Self.facts($0.parts[file]) } }
     }
+
+    /// The times of a part file in which a part was just proven, and of one that was written into since.
+    private static let (marked, written): (Int64, Int64) = (0, 1)
 
     private static func facts(_ file: File?) -> FileFacts? {
         file.map { FileFacts(kind: .file, size: Int64($0.bytes.count), modified: $0.modified) }
@@ -173,9 +189,21 @@ public final class InMemoryTarget: TargetSession {
             position += Int64(bytes.count)
         }
         return try await faults.perform(.ship) { () throws(TargetError) in
-            guard let content = state.withLock({ $0.parts[file]?.bytes }) else { throw Self.lost(file) }
+            let content = state.withLock { state in
+                state.parts[file]?.modified = Self.marked
+                return state.parts[file]?.bytes
+            }
+            guard let content else { throw Self.lost(file) }
             if verification != .size { try prove(reader.part, in: content, of: file) }
             return verification
+        }
+    }
+
+    /// Proves a part where it lies.
+    public func prove(_ part: Part, in file: PartFile) async throws(TargetError) {
+        try await faults.perform(.prove) { () throws(TargetError) in
+            guard let content = state.withLock({ $0.parts[file]?.bytes }) else { throw Self.lost(file) }
+            try prove(part, in: content, of: file)
         }
     }
 
@@ -196,6 +224,7 @@ public final class InMemoryTarget: TargetSession {
             }
             target.bytes += repeatElement(0, count: growth)
             target.bytes.replaceSubrange(Int(offset)..<end, with: bytes)
+            target.modified = Self.written
             state.parts[file] = target
             return nil
         }
@@ -213,13 +242,14 @@ public final class InMemoryTarget: TargetSession {
         modified: Int64
     ) async throws(TargetError) -> any SealedPartFile {
         try await faults.perform(.seal) { () throws(TargetError) in
-            let isWhole = state.withLock { state in
-                guard let part = state.parts[file], Int64(part.bytes.count) == size else { return false }
+            let found = state.withLock { state -> Int64? in
+                guard let part = state.parts[file], Int64(part.bytes.count) == size else { return nil }
                 state.parts[file]?.modified = modified
-                return true
+                return part.modified
             }
-            guard isWhole else { throw TargetError(.partFileLost, "seal \(file.name): it is not \(size) bytes") }
-            return Sealed(facts: FileFacts(kind: .file, size: size, modified: modified), faults: faults)
+            guard let found else { throw TargetError(.partFileLost, "seal \(file.name): it is not \(size) bytes") }
+            let facts = FileFacts(kind: .file, size: size, modified: modified)
+            return Sealed(facts: facts, isUntouched: found == Self.marked, faults: faults)
         }
     }
 
@@ -283,6 +313,7 @@ public final class InMemoryTarget: TargetSession {
 
     private struct Sealed: SealedPartFile {
         let facts: FileFacts
+        let isUntouched: Bool
         let faults: PortFaults<Operation, TargetError>
 
         func sync() async throws(TargetError) { try await faults.perform(.sync) {} }

@@ -51,6 +51,32 @@ extension OnTargets {
             }
         }
 
+        @Test(arguments: TargetKind.allCases) func whoWroteIntoItSinceIsSeenAndFound(kind: TargetKind) async throws {
+            try await withTarget(kind) { test async throws in
+                let file = try PartFile.sample()
+                let second = Bytes.seeded(2, count: 70_000)
+                let parts = [BytesReader(bytes), BytesReader(second, at: 100_000)]
+                try await test.session.prepare(file, size: nil)
+                for part in parts { _ = try await test.session.ship(part, into: file) }
+                let untouched = try await test.session.seal(file, size: 170_000, modified: 1_700_000_001)
+                await untouched.close()
+                #expect(untouched.isUntouched)
+                for part in parts { try await test.session.prove(part.part, in: file) }
+
+                _ = try await test.session.ship(parts[1], into: file)
+                try test.damage(file, at: 100_005)
+                let touched = try await test.session.seal(file, size: 170_000, modified: 1_700_000_001)
+                await touched.close()
+                #expect(!touched.isUntouched)
+                try await test.session.prove(parts[0].part, in: file)
+                let error = await failure { try await test.session.prove(parts[1].part, in: file) }
+                #expect(error?.kind == .partFileLost)
+                try await test.session.remove(file)
+                let gone = await failure { try await test.session.prove(parts[0].part, in: file) }
+                #expect(gone?.kind == .partFileLost)
+            }
+        }
+
         @Test(arguments: TargetKind.allCases) func anEmptyFileIsAFile(kind: TargetKind) async throws {
             try await withTarget(kind) { test async throws in
                 let file = try PartFile.sample()

@@ -117,7 +117,7 @@ struct TargetUnderTest: Sendable {
 
     func damage(_ file: PartFile, at offset: Int) throws {
         switch place {
-        case .memory(let memory): memory.partFiles[file]?.bytes[offset] ^= 1
+        case .memory(let memory): memory.damage(file, at: offset)
         case .disk:
             var bytes = content(file)?.array ?? []
             bytes[offset] ^= 1

@@ -164,6 +164,31 @@ struct MergeUploadTests {
         }
     }
 
+    @Test("A byte that changes after its part was proven: before the seal it is built anew, after it a replay does")
+    func changedOnTheTarget() throws {
+        for isSealed in [false, true] {
+            let world = World()
+            try shipped(world) { id, _, worker in
+                if isSealed {
+                    worker.gate.plan(.dies, at: "target.rename.before")
+                    await Self.merge(id, by: worker)
+                }
+                let file = try #require(world.target.partFiles.keys.first)
+                #expect(world.target.damage(file, at: 4_100))
+                try await world.startWorker()
+                try await world.settle()
+                if isSealed {
+                    #expect(world.server.index.uploads.first?.failure?.reason == .targetCorrupts)
+                    #expect(world.target.files.isEmpty)
+                    _ = try await worker.store.replay(id, overwrite: nil)
+                    try await world.settle()
+                }
+                #expect(world.target.renames.count == 1)
+                try await world.expectArrived(id, Self.file, at: "a")
+            }
+        }
+    }
+
     @Test("The server linked and did not unlink: the own file is recognised, the part file removed")
     func linkedOnly() throws {
         let world = World()

@@ -1,12 +1,14 @@
 // From a complete part file to the final one: seal, rename, and the removal of what is left.
 
 public import Core
+internal import Glibc
 internal import SFTP
 
 /// A sealed part file, held open by its handle.
 private struct SealedSFTPFile: SealedPartFile {
     let handle: SFTPFile
     let facts: FileFacts
+    let isUntouched: Bool
     let flushes: Bool
 
     func sync() async throws(TargetError) {
@@ -18,7 +20,20 @@ private struct SealedSFTPFile: SealedPartFile {
 }
 
 extension SFTPTarget {
-    /// Checks the part file's size, sets its time and mode, flushes it and keeps it open.
+    /// The time that a part file carries from when a part is written until somebody writes into it again: the last full
+    /// hour. It is young enough for those who sweep old files away, and only what is written in that very second can be
+    /// taken for it.
+    static func mark() -> FileAttributes {
+        let now = UInt32(clamping: time(nil))
+        let hour = now - now % secondsOfMark
+        return FileAttributes(accessTime: hour, modificationTime: hour)
+    }
+
+    private static let secondsOfMark: UInt32 = 3_600
+
+    static func isMark(_ modified: Int64) -> Bool { modified % Int64(secondsOfMark) == 0 }
+
+    /// Checks the part file's size and its time, sets its time and mode, flushes it and keeps it open.
     public func seal(
         _ file: PartFile,
         size: Int64,
@@ -46,7 +61,13 @@ extension SFTPTarget {
                 )
                 if flushes { try await handle.fsync() }
                 let facts = FileFacts(try await handle.fstat())
-                return SealedSFTPFile(handle: handle, facts: facts, flushes: flushes)
+                let keepsTimes = facts.modified == Int64(time)
+                return SealedSFTPFile(
+                    handle: handle,
+                    facts: facts,
+                    isUntouched: !keepsTimes || Self.isMark(found.modified),
+                    flushes: flushes
+                )
             } catch {
                 try? await handle.close()
                 throw error

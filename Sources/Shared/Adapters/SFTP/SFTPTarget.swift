@@ -143,7 +143,10 @@ public final class SFTPTarget: TargetSession {
             }
             do {
                 try await Self.write(reader, to: handle, piece: session.writeLength)
+                // Before the proof: what is written after it leaves another time.
+                async let isMarked: Void? = try? handle.setAttributes(Self.mark())
                 if flushes, session.capabilities.supports(SFTPExtension.fsync) { try await handle.fsync() }
+                _ = await isMarked
                 if method == .readback { try await Self.readBack(part, from: handle) }
                 try await handle.close()
             } catch SFTPError.status(.failure, let message, let operation, let path) {
@@ -156,8 +159,12 @@ public final class SFTPTarget: TargetSession {
             }
             return method
         }
-        guard written == .digest else { return written }
-        guard let found = try await digests.digest(of: name, offset: part.offset, size: part.size) else {
+        if written == .digest { try await proveByDigest(part, in: file) }
+        return written
+    }
+
+    private func proveByDigest(_ part: Part, in file: PartFile) async throws(TargetError) {
+        guard let found = try await digests.digest(of: absolute(file), offset: part.offset, size: part.size) else {
             throw TargetError(.partFileLost, "the part file \(file.name) is gone")
         }
         guard found == part.digest else {
@@ -166,7 +173,25 @@ public final class SFTPTarget: TargetSession {
                 "\(file.name) at \(part.offset): expected \(part.digest), found \(found)"
             )
         }
-        return .digest
+    }
+
+    /// Proves a part once more, by a digest taken on the target or by reading it back.
+    public func prove(_ part: Part, in file: PartFile) async throws(TargetError) {
+        if await digests.isAvailable { return try await proveByDigest(part, in: file) }
+        let name = absolute(file)
+        try await withSession { session in
+            let handle: SFTPFile
+            do {
+                handle = try await session.open(name, .read, permissions: nil)
+            } catch SFTPError.status(.noSuchFile, _, _, _) {
+                throw TargetError(.partFileLost, "the part file \(file.name) is gone")
+            }
+            do { try await Self.readBack(part, from: handle) } catch {
+                try? await handle.close()
+                throw error
+            }
+            try? await handle.close()
+        }
     }
 
     private static func write(_ reader: any PartReader, to handle: SFTPFile, piece: Int) async throws {

@@ -136,6 +136,9 @@ public enum RenameResult: Hashable, Sendable {
 public protocol SealedPartFile: Sendable {
     /// What the final file will be.
     var facts: FileFacts { get }
+    /// Whether the file's time says that nobody has written into it since `ship` was done with the last part; true
+    /// where the target keeps no times.
+    var isUntouched: Bool { get }
     /// Flushes once more: after the rename it carries the name to disk too on journalling file systems.
     func sync() async throws(TargetError)
     /// Frees it.
@@ -153,9 +156,13 @@ public protocol TargetSession: Sendable {
     /// draft-ietf-secsh-filexfer-02 §6.3). Touches no other part file.
     func prepare(_ file: PartFile, size: Int64?) async throws(TargetError)
     /// Writes a part to its offset, flushes it, and proves that it arrived, as well as the target allows. Never makes
-    /// the part file: one that is gone is `partFileLost`.
+    /// the part file: one that is gone is `partFileLost`. Leaves a time on the file by which `seal` sees whether it
+    /// was written into since.
     func ship(_ reader: any PartReader, into file: PartFile) async throws(TargetError) -> Verification
-    /// Checks the part file's size, sets its time, flushes it and keeps it open.
+    /// Proves once more that the part file has a part's bytes at its place, by reading them; other bytes, or no file,
+    /// are `partFileLost`.
+    func prove(_ part: Part, in file: PartFile) async throws(TargetError)
+    /// Checks the part file's size and whether it is untouched, sets its time, flushes it and keeps it open.
     func seal(_ file: PartFile, size: Int64, modified: Int64) async throws(TargetError) -> any SealedPartFile
     /// Gives the part file its final name.
     func rename(_ file: PartFile, overwrite: Overwrite) async throws(TargetError) -> RenameResult

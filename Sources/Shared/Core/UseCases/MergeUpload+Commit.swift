@@ -38,7 +38,7 @@ extension MergeUpload {
         let path = upload.record.path
         let file = PartFile(upload: upload.id, generation: generation, path: path)
         let part = try await ports.reaching { () throws(TargetError) in try await session.facts(of: file) }
-        guard part != nil else {
+        guard let part else {
             let found = try await ports.reaching { () throws(TargetError) in try await session.facts(of: path) }
             guard try await isOurs(found, upload, finalFile) else {
                 let seen = found.map { "a \($0.kind) of \($0.size) bytes" } ?? "nothing"
@@ -53,6 +53,7 @@ extension MergeUpload {
             try? await session.sync(path)
             return try await finish(upload, atomic: true, fence: fence)
         }
+        if !part.matches(finalFile) { try await proveSealed(upload, file) }
         let result = try await ports.reaching { () throws(TargetError) in
             try await session.rename(file, overwrite: upload.record.overwrite)
         }
@@ -62,6 +63,15 @@ extension MergeUpload {
             try await finish(upload, atomic: atomic, fence: fence)
         case .taken:
             try await settleTaken(upload, file: file, finalFile: finalFile, fence: fence)
+        }
+    }
+
+    /// Somebody has written into the part file since it was sealed. A commit that has begun cannot go back, so other
+    /// bytes are a dead letter, whose replay builds the file anew.
+    private func proveSealed(_ upload: Upload, _ file: PartFile) async throws(WorkError) {
+        do throws(WorkError) { try await proveAgain(upload, file) } catch {
+            guard case .target(let reason) = error, reason.kind == .partFileLost else { throw error }
+            throw .permanent(Failure(.targetCorrupts, "the part file changed while it was committed: \(reason)"))
         }
     }
 

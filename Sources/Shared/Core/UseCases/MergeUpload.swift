@@ -155,6 +155,14 @@ public struct MergeUpload: Sendable {
         }
     }
 
+    /// Proves all parts where they lie on the target once more: somebody has written into the part file.
+    func proveAgain(_ upload: Upload, _ file: PartFile) async throws(WorkError) {
+        let session = try ports.session(of: upload)
+        for part in try await parts(of: upload) {
+            try await ports.reaching { () throws(TargetError) in try await session.prove(part, in: file) }
+        }
+    }
+
     // MARK: Sealing
 
     private func sealAndCommit(_ upload: Upload, fence: Fence) async throws(WorkError) {
@@ -173,6 +181,7 @@ public struct MergeUpload: Sendable {
             try await session.seal(file, size: size, modified: modified)
         }
         do throws(WorkError) {
+            if !sealed.isUntouched { try await proveAgain(upload, file) }
             let finalFile = FinalFile(size: size, digest: upload.record.digest, modified: sealed.facts.modified)
             let change = try await ports.asking { () throws(StoreError) in
                 try await ports.store.beginCommit(
