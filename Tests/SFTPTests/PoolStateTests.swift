@@ -85,14 +85,21 @@ import Testing
         equal(pool.decide(at: now), .use(5))
     }
 
-    @Test func aRefusedLoginIsRememberedAndNotRepeated() {
+    @Test func aRefusedLoginIsNotRepeatedForAWhileAndThenOnce() {
         var pool = PoolState(limits: PoolLimits(sessions: 2))
         equal(pool.decide(at: start), .open(0))
         pool.failed(0, refused, at: start, jitter: 0)
-        equal(pool.decide(at: start + .seconds(4)), .fail(refused))
+        equal(pool.decide(at: start + .seconds(4)), .wait(until: start + .seconds(5)))
         #expect(pool.breaker.state == .closed)
         #expect(pool.breaker.failures == 0)
         equal(pool.decide(at: start + .seconds(5)), .open(1))
+        equal(pool.decide(at: start + .seconds(5)), .wait(until: nil))
+        pool.failed(1, refused, at: start + .seconds(6), jitter: 0)
+        equal(pool.decide(at: start + .seconds(10)), .wait(until: start + .seconds(11)))
+        equal(pool.decide(at: start + .seconds(11)), .open(2))
+        pool.opened(2, at: start + .seconds(11))
+        equal(pool.decide(at: start + .seconds(11)), .use(2))
+        equal(pool.decide(at: start + .seconds(11)), .open(3))
     }
 
     @Test func wornSessionsAreClosedAfterTheirLastUser() {

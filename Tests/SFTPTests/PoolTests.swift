@@ -94,21 +94,27 @@ extension WithServer {
             await pool.shutdown()
         }
 
-        @Test func aRefusedLoginIsNotRepeated() async throws {
+        /// Nobody is refused from memory: who comes later waits for the next try, and shares its answer.
+        @Test func aRefusedLoginIsTriedAgainAfterAWhileForAllWhoWait() async throws {
             let server = try await SharedServers.ssh()
             let proxy = try FaultProxy(to: server.port)
             defer { proxy.stop() }
             var configuration = server.configuration
             configuration.port = proxy.port
             configuration.hostKeys = ["SHA256:other"]
-            let pool = SFTPPool(configuration: configuration, sessions: 4, logger: quiet)
-            for _ in 0..<10 {
-                #expect(
-                    await failure { try await pool.withSession { _ in } }
-                        == .hostKeyMismatch(expected: ["SHA256:other"], found: server.hostKeyFingerprint)
-                )
-            }
+            var limits = PoolLimits(sessions: 4)
+            limits.refusalMemory = .seconds(1)
+            let pool = SFTPPool(configuration: configuration, limits: limits, logger: quiet)
+            let mismatch = SFTPError.hostKeyMismatch(expected: ["SHA256:other"], found: server.hostKeyFingerprint)
+            #expect(await failure { try await pool.withSession { _ in } } == mismatch)
             #expect(proxy.acceptedConnections == 1)
+            let begun = ContinuousClock.now
+            await withTaskGroup(of: SFTPError?.self) { group in
+                for _ in 0..<10 { group.addTask { await failure { try await pool.withSession { _ in } } } }
+                for await error in group { #expect(error == mismatch) }
+            }
+            #expect(ContinuousClock.now - begun > .milliseconds(800))
+            #expect(proxy.acceptedConnections == 2)
             #expect(pool.breakerState == .closed)
             await pool.shutdown()
         }

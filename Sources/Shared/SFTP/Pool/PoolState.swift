@@ -10,7 +10,8 @@ public struct PoolLimits: Sendable, Equatable {
     public var recycleAfterBytes: UInt64 = 32 << 30
     /// A session nobody used for this long is closed.
     public var idleTime: Duration = .seconds(60)
-    /// A refused login is not tried again for this long; repeated ones get accounts locked.
+    /// A refused login is not tried again for this long; repeated ones get accounts locked. Who asks meanwhile waits for
+    /// the next try: what was refused a moment ago may have been put right since.
     public var refusalMemory: Duration = .seconds(5)
     /// Wait after the first failed connection; doubles up to `longestBackoff`, jittered.
     public var backoff: Duration = .milliseconds(200)
@@ -48,7 +49,7 @@ struct PoolState {
     private var nextSlot = 0
     private var notBefore: Instant?
     private var consecutiveFailures = 0
-    private var refusal: (error: SFTPError, until: Instant)?
+    private var refusedUntil: Instant?
     private(set) var isShutDown = false
 
     init(limits: PoolLimits, breaker: CircuitBreaker = CircuitBreaker()) {
@@ -70,7 +71,11 @@ struct PoolState {
             if mayOpen, !isHeldBack(at: now), breaker.state == .closed { return open(at: now) }
             return use(best.key, at: now)
         }
-        if let refusal, now < refusal.until { return .fail(refusal.error) }
+        if let refusedUntil {
+            if now < refusedUntil { return .wait(until: refusedUntil) }
+            // One login is tried; its outcome is this caller's answer too.
+            if connecting > 0 { return .wait(until: nil) }
+        }
         guard mayOpen else { return .wait(until: nil) }
         if let notBefore, now < notBefore {
             if case .open(let until) = breaker.state, now < until {
@@ -88,7 +93,7 @@ struct PoolState {
 
     private func isHeldBack(at now: Instant) -> Bool {
         if let notBefore, now < notBefore { return true }
-        if let refusal, now < refusal.until { return true }
+        if let refusedUntil, now < refusedUntil { return true }
         return false
     }
 
@@ -109,7 +114,7 @@ struct PoolState {
         breaker.succeeded()
         notBefore = nil
         consecutiveFailures = 0
-        refusal = nil
+        refusedUntil = nil
     }
 
     /// A session could not be opened. `jitter` is a random number from 0 to 1.
@@ -117,8 +122,8 @@ struct PoolState {
         slots[number] = nil
         if case .cancelled = error { return breaker.gaveUp(at: now) }
         if error.isRefusal {
-            // The server is reachable: its word is remembered, the breaker has nothing to say about it.
-            refusal = (error, now + limits.refusalMemory)
+            // The server is reachable: the breaker has nothing to say about it.
+            refusedUntil = now + limits.refusalMemory
             breaker.gaveUp(at: now)
             return
         }
