@@ -35,7 +35,7 @@ struct ChaosSuite {
                 isGood = isGood && report.isGood
             }
             if !report.isGood, !report.isSkipped {
-                if let failure = report.failure { say("    the fault did not take place: \(failure)") }
+                if let failure = report.failure { say("    failed: \(failure)") }
                 let problems = report.settlement.problems
                 for problem in problems.prefix(10) { say("    \(problem)") }
                 if problems.count > 10 { say("    and \(problems.count - 10) more") }
@@ -43,6 +43,7 @@ struct ChaosSuite {
             }
         }
         await fleet.stop()
+        say("\(tally.acknowledged) uploads and \(tally.parts) parts were acknowledged")
         say(tally.line)
         return isGood
     }

@@ -69,6 +69,8 @@ enum Checker {
 /// Sums over faults.
 struct Tally: Sendable, Hashable {
     var acknowledged = 0
+    /// Parts that were answered with 200 or 201; an upload in one request is one.
+    var parts = 0
     var lost = 0
     var corrupt = 0
     var stuck = 0
@@ -85,6 +87,7 @@ struct Tally: Sendable, Hashable {
 
     static func += (sum: inout Self, other: Self) {
         sum.acknowledged += other.acknowledged
+        sum.parts += other.parts
         sum.lost += other.lost
         sum.corrupt += other.corrupt
         sum.stuck += other.stuck

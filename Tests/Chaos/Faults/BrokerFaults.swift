@@ -7,12 +7,14 @@ import Harness
 struct BrokerKilled: Fault {
     let name = "rabbitmq-killed"
     let words = "kill -9 of RabbitMQ, started again after 1 to 3 s"
+    let figure: Duration? = .seconds(10)
 
     func inject(_ scene: Scene) async throws {
         try await scene.pause(500...2_000)
         try await scene.fleet.broker.kill()
         try await scene.pause(1_000...3_000)
         try await scene.fleet.broker.restart()
+        scene.mark()
         try await Self.noteQueues(scene)
     }
 
@@ -28,12 +30,14 @@ struct BrokerKilled: Fault {
 struct BrokerStopped: Fault {
     let name = "rabbitmq-stopped"
     let words = "SIGSTOP of RabbitMQ for 60 s"
+    let figure: Duration? = .seconds(10)
 
     func inject(_ scene: Scene) async throws {
         try await scene.pause(300...1_500)
         try scene.fleet.broker.suspend()
         try await Task.sleep(for: .seconds(60))
         try scene.fleet.broker.resume()
+        scene.mark()
     }
 }
 

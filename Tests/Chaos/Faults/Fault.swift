@@ -10,6 +10,8 @@ protocol Fault: Sendable {
     var load: LoadShape { get }
     /// How long everything may take to settle once it is gone.
     var limit: Duration { get }
+    /// How soon all must be well again after the moment that the fault has marked; nil where no figure is promised.
+    var figure: Duration? { get }
     /// Whether the fleet is made whole afterwards, before it is checked.
     var isMended: Bool { get }
     /// Breaks something while the load runs.
@@ -22,6 +24,8 @@ extension Fault {
     var load: LoadShape { LoadShape() }
 
     var limit: Duration { .seconds(60) }
+
+    var figure: Duration? { nil }
 
     var isMended: Bool { true }
 

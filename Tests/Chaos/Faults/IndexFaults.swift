@@ -7,12 +7,14 @@ import Harness
 struct RedisKilled: Fault {
     let name = "redis-killed"
     let words = "kill -9 of Redis, back after 1 to 3 s"
+    let figure: Duration? = .seconds(10)
 
     func inject(_ scene: Scene) async throws {
         try await scene.pause(300...1_500)
         try await scene.fleet.redis.kill()
         try await scene.pause(1_000...3_000)
         try await scene.fleet.redis.restart()
+        scene.mark()
     }
 }
 
@@ -20,12 +22,14 @@ struct RedisKilled: Fault {
 struct RedisStopped: Fault {
     let name = "redis-stopped"
     let words = "SIGSTOP of Redis for 8 s"
+    let figure: Duration? = .seconds(10)
 
     func inject(_ scene: Scene) async throws {
         try await scene.pause(300...1_500)
         try scene.fleet.redis.suspend()
         try await Task.sleep(for: .seconds(8))
         try scene.fleet.redis.resume()
+        scene.mark()
     }
 }
 

@@ -55,12 +55,15 @@ struct WorkerKilled: Fault {
     let point: StepPoint
     var name: String { "worker-killed-\(point.rawValue)" }
     var words: String { "kill -9 of a worker \(point.words), twice" }
+    /// What it was working on is done by others.
+    var figure: Duration? { .seconds(15) }
 
     func inject(_ scene: Scene) async throws {
         for _ in 0..<2 {
             try await scene.pause(100...700)
             let (member, _, _) = try await point.reach(scene)
             try await member.kill()
+            scene.mark()
             try await scene.pause(100...600)
             try member.start()
         }
@@ -71,7 +74,7 @@ struct WorkerKilled: Fault {
 struct WorkerStopped: Fault {
     let point: StepPoint
     var name: String { "worker-stopped-\(point.rawValue)" }
-    var words: String { "SIGSTOP of a worker \(point.words), past its lease of 15 s, then SIGCONT" }
+    var words: String { "SIGSTOP of a worker \(point.words), past its lease of 10 s, then SIGCONT" }
 
     func inject(_ scene: Scene) async throws {
         try await scene.pause(100...1_500)

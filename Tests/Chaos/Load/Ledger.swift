@@ -32,6 +32,7 @@ final class Ledger: Sendable {
     private struct State {
         var promises: [Int: Promise] = [:]
         var repeated = 0
+        var parts: Set<[Int]> = []
         var oddities: [String] = []
     }
 
@@ -58,6 +59,12 @@ final class Ledger: Sendable {
     func countRepeat() { state.withLock { $0.repeated += 1 } }
 
     var repeated: Int { state.withLock { $0.repeated } }
+
+    /// A part of an upload was acknowledged; once more changes nothing.
+    func acknowledge(part: Int, of upload: Int) { state.withLock { _ = $0.parts.insert([upload, part]) } }
+
+    /// How many different parts were acknowledged.
+    var parts: Int { state.withLock { $0.parts.count } }
 
     /// An answer that no fault excuses, such as 500.
     func note(oddity: String) { state.withLock { $0.oddities.append(oddity) } }

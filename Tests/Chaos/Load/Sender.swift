@@ -40,6 +40,7 @@ struct Sender: Sendable {
             )
         }
         guard [200, 201, 202].contains(answer.status) else { throw refused("file", answer) }
+        ledger.acknowledge(part: 1, of: upload.number)
         ledger.change(upload.number) {
             $0.identifier = answer.text("id")
             $0.isAcknowledged = true
@@ -86,6 +87,7 @@ struct Sender: Sendable {
             try await client.send(.PUT, "/v1/uploads/\(identifier)/parts/\(number)", bytes: part, headers: headers)
         }
         guard [200, 201].contains(answer.status) else { throw refused("part \(number)", answer) }
+        ledger.acknowledge(part: number, of: upload.number)
     }
 
     /// Completes; parts that were lost meanwhile are sent again.

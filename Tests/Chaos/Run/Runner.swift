@@ -11,6 +11,8 @@ struct Report: Sendable {
     var uploads = 0
     var settlement = Settlement()
     var repeated = 0
+    /// From the moment that the fault marked until all was well.
+    var wellAfter: Duration?
     var took = Duration.zero
     var notes: [String] = []
     /// Why the fault did not take place.
@@ -23,13 +25,15 @@ struct Report: Sendable {
         if isSkipped { return "\(name): not possible here: \(failure ?? "")" }
         var parts = [
             "\(uploads) uploads: \(settlement.tally.acknowledged) acknowledged, \(settlement.arrived) arrived",
+            "\(settlement.tally.parts) parts",
             "\(settlement.cancelled) cancelled",
         ]
         let count = settlement.replayed.values.reduce(0, +)
         let reasons = settlement.replayed.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }
         parts.append("\(count) dead letters replayed" + (count > 0 ? " (\(reasons.joined(separator: ", ")))" : ""))
         parts.append("\(settlement.duplicates) duplicates, \(repeated) requests repeated")
-        parts.append("recovered in \(settlement.recovery.short), took \(took.short)")
+        let well = wellAfter.map { ", all well \($0.short) after it" } ?? ""
+        parts.append("recovered in \(settlement.recovery.short)\(well), took \(took.short)")
         let verdict = isGood ? "" : "; \(settlement.tally.line)"
         let said = notes.isEmpty ? "" : " [\(notes.joined(separator: "; "))]"
         return "\(name): \(words)\(said): " + parts.joined(separator: "; ") + verdict
@@ -91,13 +95,16 @@ struct Runner: Sendable {
                 limit: fault.limit,
                 replaysInBulk: scene.draw(0...1) == 0
             )
+            let loadEnd = ContinuousClock.now
             report.settlement = await settling.settle()
+            judge(fault, scene, loadEnd, &report)
             await scene.endKept()
         } catch {
             report.failure = "\(error)"
         }
         report.uploads = scene.ledger.promises.count
         report.repeated = scene.ledger.repeated
+        report.settlement.tally.parts = scene.ledger.parts
         report.notes = scene.said + Array(scene.ledger.oddities.prefix(3))
         for promise in scene.ledger.promises {
             if let reason = promise.gaveUp { report.settlement.problems.append("gave up: \(reason)") }
@@ -105,6 +112,23 @@ struct Runner: Sendable {
         for target in fleet.targets { try? FileManager.default.removeItem(atPath: target.root.path(fault.name)) }
         report.took = ContinuousClock.now - start
         return report
+    }
+
+    /// Holds the promised figure against what was measured. A load that goes on for longer than the figure is no delay:
+    /// then the time counts from its end.
+    private func judge(
+        _ fault: some Fault,
+        _ scene: Scene,
+        _ loadEnd: ContinuousClock.Instant,
+        _ report: inout Report
+    ) {
+        guard let figure = fault.figure, let marked = scene.marked else { return }
+        let before = loadEnd - marked
+        let measured = report.settlement.recovery + (before < figure ? max(before, .zero) : .zero)
+        report.wellAfter = measured
+        if measured > figure, report.failure == nil {
+            report.failure = "all was well \(measured.short) after it, and \(figure.short) are promised"
+        }
     }
 
     private func prepareTargets(_ fault: some Fault, _ plan: LoadPlan) throws {

@@ -16,6 +16,7 @@ final class Scene: Sendable {
     private let notes = Mutex<[String]>([])
     private let number: Mutex<Int>
     private let kept = Mutex<[Task<Void, Never>]>([])
+    private let moment = Mutex<ContinuousClock.Instant?>(nil)
 
     init(_ fleet: Fleet, directory: String, plan: LoadPlan, random: SeededGenerator) {
         self.fleet = fleet
@@ -54,6 +55,11 @@ final class Scene: Sendable {
     func note(_ text: String) { notes.withLock { $0.append(text) } }
 
     var said: [String] { notes.withLock { $0 } }
+
+    /// From now on the time counts in which all must be well again.
+    func mark() { moment.withLock { $0 = .now } }
+
+    var marked: ContinuousClock.Instant? { moment.withLock { $0 } }
 
     // MARK: What goes on until all is checked
 

@@ -6,8 +6,8 @@ public struct MergeUpload: Sendable {
     let cleaning: CleanUpload
     private let generations: PrepareGeneration
 
-    /// How long a claim lasts without being renewed.
-    public static let lease = Duration.seconds(15)
+    /// How long a claim lasts without being renewed. What a dead worker merged runs elsewhere a second or two later.
+    public static let lease = Duration.seconds(10)
 
     /// What a claim answers.
     public enum Claim: Hashable, Sendable {
