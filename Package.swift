@@ -156,7 +156,7 @@ let package = Package(
                 .lifecycle, .yams, .logging,
             ]
         ),
-        tests("WorkerTests", ["Worker", "Harness"]),
+        tests("WorkerTests", ["Core", "CoreTesting", "Harness", "Worker", .logging]),
         tests("CLITests", ["CLI", "Harness"]),
         tests("IntegrationTests", ["Harness", .httpClient, .nioCore, .nioHTTP1]),
 

@@ -19,6 +19,9 @@ final class JobDesk: ServiceLifecycle.Service {
 
     /// How many merges run at once.
     static let merges = 16
+    /// How long a suspect waits for the one before it; well below the half hour after which a broker wants its delivery
+    /// back.
+    static let patience = Duration.seconds(300)
 
     private let ship: ShipPart
     private let merge: MergeUpload
@@ -26,6 +29,7 @@ final class JobDesk: ServiceLifecycle.Service {
     private let poison: PoisonGuard
     private let logger: Logger
     private let slots = Slots(JobDesk.merges)
+    private let suspects = Slots(1)
     private let claims: AsyncStream<Claimed>
     private let claim: AsyncStream<Claimed>.Continuation
     private let running = Mutex<[UploadID: Int]>([:])
@@ -60,6 +64,11 @@ final class JobDesk: ServiceLifecycle.Service {
     func perform(_ job: Job, isRepeated: Bool, deliveries: Int) async -> JobOutcome {
         // A new one cannot have harmed anybody, and a merge's claim counts by itself.
         guard isRepeated, job.queue == .ship else { return await perform(job) }
+        // One of those that came back twice may be what its workers died of: it runs with no other suspect beside it,
+        // so that nothing innocent dies with it again and again and is stopped for that.
+        let isSuspect = deliveries > 1
+        if isSuspect, await !suspects.take(within: Self.patience) { return .later(.seconds(1)) }
+        defer { if isSuspect { suspects.give() } }
         guard await poison.admits(job, deliveries: deliveries) else {
             logger.error("Job stopped: its workers died of it", metadata: ["job": "\(job)"])
             return .done

@@ -1,23 +1,8 @@
-import Synchronization
+// A bound on how much runs at once.
+
 import Testing
 
 @testable import Worker
-
-/// How many are in, and how many were at most.
-private final class Count: Sendable {
-    private let state = Mutex((now: 0, most: 0))
-
-    var most: Int { state.withLock { $0.most } }
-
-    func enter() {
-        state.withLock { state in
-            state.now += 1
-            state.most = max(state.most, state.now)
-        }
-    }
-
-    func leave() { state.withLock { $0.now -= 1 } }
-}
 
 @Suite("Slots")
 struct SlotsTests {
