@@ -77,6 +77,14 @@ class Stack:
         names = sorted(os.listdir(os.path.join(self.directory, "run")))
         return [self.pid(name.removesuffix(".pid")) for name in names if name.endswith(".pid")]
 
+    def port(self, name: str) -> str:
+        """The port of redis, rabbitmq, sshd."""
+        try:
+            with open(os.path.join(self.directory, "ports", name), encoding="utf-8") as file:
+                return file.read().strip()
+        except OSError as error:
+            raise BenchError(f"{name} of the stack in {self.directory} has no port") from error
+
     def log_tail(self, name: str) -> str:
         """The last lines of a program's log."""
         try:
@@ -215,6 +223,15 @@ class Place:
                     stack.environment[name] = "".join(shlex.split(value))
             self._stack = stack
         return self._stack
+
+    def control(self, verb: str, name: str) -> None:
+        """Starts, stops or kills one process of the stack."""
+        self._call("scripts/stack", verb, name, environment=self._stack_environment())
+
+    def broker(self, *arguments: str) -> None:
+        """rabbitmqctl on the stack's broker and virtual host."""
+        place = os.path.join(self._directory, "rabbitmq")
+        self._call("scripts/servers/rabbitmqctl", place, "-p", "ferry", *arguments)
 
     def stack_ssh(self) -> SSHServer:
         """The stack's own target as a server for peers."""

@@ -107,7 +107,7 @@ def update_results(path: str, lines: list[Line]) -> None:
 
 
 def _order(row: str) -> tuple[int, str]:
-    known = ["ship-1", "whole", "memory api", "memory worker"]
+    known = ["ship-1", "whole", "memory api", "memory worker", "rebuild"]
     return (known.index(row) if row in known else len(known), row)
 
 
