@@ -13,9 +13,13 @@ public final class SHA256Hasher {
 
     private let context: OpaquePointer
 
+    /// By default OpenSSL takes its own state down in `exit()`, under the feet of threads that still run then. Whoever
+    /// uses it first decides.
+    private static let isStarted = OPENSSL_init_crypto(UInt64(OPENSSL_INIT_NO_ATEXIT), nil) == 1
+
     /// Begins with no bytes.
     public init() throws(Unavailable) {
-        guard let context = EVP_MD_CTX_new() else { throw Unavailable(description: "no memory for a digest") }
+        guard Self.isStarted, let context = EVP_MD_CTX_new() else { throw Unavailable(description: "no memory for a digest") }
         guard EVP_DigestInit_ex(context, EVP_sha256(), nil) == 1 else {
             EVP_MD_CTX_free(context)
             throw Unavailable(description: "SHA-256 is not available")

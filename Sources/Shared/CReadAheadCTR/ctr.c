@@ -211,13 +211,14 @@ static int ferry_provider_start(const OSSL_CORE_HANDLE *handle, const OSSL_DISPA
     return 1;
 }
 
-/* Kept, so that the provider has an owner; sessions may still run in exit(), so nothing unloads it. */
-static OSSL_PROVIDER *ferry_provider;
+/* Kept, so that the providers have an owner; sessions may still run in exit(), so nothing unloads them. */
+static OSSL_PROVIDER *default_provider, *ferry_provider;
 
 int ferry_prefer_ctr_read_ahead(void)
 {
     /* Loading one provider ends the automatic loading of the default one. */
-    if (!OSSL_PROVIDER_load(NULL, "default")) return 0;
+    default_provider = OSSL_PROVIDER_load(NULL, "default");
+    if (!default_provider) return 0;
     if (!OSSL_PROVIDER_add_builtin(NULL, "ferry", ferry_provider_start)) return 0;
     ferry_provider = OSSL_PROVIDER_load(NULL, "ferry");
     if (!ferry_provider) return 0;
