@@ -26,9 +26,11 @@ struct ChaosSuite {
         let runner = Runner(fleet: fleet, settings: settings)
         var tally = Tally()
         var isGood = true
+        var table = Report.headings
         for fault in faults {
             let report = await runner.run(fault)
             say(report.line)
+            table += "\n" + report.row
             if report.isGood { for open in report.settlement.slow.prefix(4) { say("    after 20 s: \(open)") } }
             if !report.isSkipped {
                 tally += report.settlement.tally
@@ -43,6 +45,8 @@ struct ChaosSuite {
             }
         }
         await fleet.stop()
+        let place = ProjectRoot.path(".stack-chaos/table.md")
+        try? (table + "\n").write(toFile: place, atomically: true, encoding: .utf8)
         say("\(tally.acknowledged) uploads and \(tally.parts) parts were acknowledged")
         say(tally.line)
         return isGood

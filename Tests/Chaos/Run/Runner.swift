@@ -21,6 +21,21 @@ struct Report: Sendable {
 
     var isGood: Bool { failure == nil && settlement.tally.isClean }
 
+    /// A row of a table: fault, acknowledged uploads and parts, dead letters replayed, recovery, what was wrong.
+    var row: String {
+        let replayed = settlement.replayed.values.reduce(0, +)
+        let cells = [
+            "`\(name)`", "\(settlement.tally.acknowledged)", "\(settlement.tally.parts)", "\(replayed)",
+            settlement.recovery.short, isSkipped ? "not possible here" : isGood ? "–" : settlement.tally.line,
+        ]
+        return "| \(cells.joined(separator: " | ")) |"
+    }
+
+    static let headings = """
+        | Fault | Uploads | Parts | Dead letters replayed | Recovered in | Wrong |
+        | --- | --- | --- | --- | --- | --- |
+        """
+
     var line: String {
         if isSkipped { return "\(name): not possible here: \(failure ?? "")" }
         var parts = [
