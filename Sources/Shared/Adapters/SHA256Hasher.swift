@@ -19,7 +19,9 @@ public final class SHA256Hasher {
 
     /// Begins with no bytes.
     public init() throws(Unavailable) {
-        guard Self.isStarted, let context = EVP_MD_CTX_new() else { throw Unavailable(description: "no memory for a digest") }
+        guard Self.isStarted, let context = EVP_MD_CTX_new() else {
+            throw Unavailable(description: "no memory for a digest")
+        }
         guard EVP_DigestInit_ex(context, EVP_sha256(), nil) == 1 else {
             EVP_MD_CTX_free(context)
             throw Unavailable(description: "SHA-256 is not available")
