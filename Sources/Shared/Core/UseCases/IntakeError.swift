@@ -26,6 +26,10 @@ public enum IntakeError: Error, Hashable, Sendable {
     case wrongPartSize(expected: ClosedRange<Int64>, received: Int64)
     /// The bytes do not have the digest that the request declares.
     case digestMismatch(declared: SHA256Digest, received: SHA256Digest)
+    /// The part comes after one that is shorter than the others, which can only be the last.
+    case partAfterLast(number: Int64, last: Int64)
+    /// A part that is shorter than the others is not the last: the parts can never be a whole file.
+    case partTooShort(number: Int64)
     /// The offset holds other content.
     case partConflict(number: Int64)
     /// Not all parts are there.
