@@ -27,6 +27,11 @@ struct BadInputTests {
         (#"{"target":"web-1","path":"a","digest":{"md5":"00"}}"#, 422, "invalid-request", "digest.md5"),
         (#"{"target":"web-1","path":"a","overwrite":"yes"}"#, 422, "invalid-request", "overwrite"),
         (#"{"target":"web-1","path":"a","metadata":{"a":1}}"#, 422, "invalid-request", "metadata.a"),
+        (#"{"target":"web-1","path":"a","size":1,"size":2}"#, 400, "invalid-json", nil),
+        (#"{"target":"web-1","path":"a","path":"a"}"#, 400, "invalid-json", nil),
+        (#"{"target":"web-1","path":"a","\u0070ath":"b"}"#, 400, "invalid-json", nil),
+        (#"{"target":"web-1","path":"a","metadata":{"\"":"1","\u0022":"2"}}"#, 400, "invalid-json", nil),
+        (#"{"target":"web-1","path":"a","metadata":{"\#u{E9}":"1","e\#u{301}":"2"}}"#, 400, "invalid-json", nil),
         (#"{"target":"nowhere","path":"a"}"#, 422, "target-unknown", nil),
         (#"{"target":"../web-1","path":"a"}"#, 422, "target-unknown", nil),
     ])
@@ -40,12 +45,24 @@ struct BadInputTests {
         #expect(try await fixture.staging.uploads(after: nil, touchedSince: nil, limit: 10).isEmpty)
     }
 
+    @Test func keysThatOnlyLookRepeatedAreNot() async throws {
+        try await APIFixture().serve { api in
+            let metadata = #"{"path":"path","size":"{\"size\":1,\"size\":2}","":"a\\","target":","}"#
+            let body = #"{"target":"web-1","path":"a","metadata":\#(metadata)}"#
+            #expect(try await api.json("POST", "/v1/uploads", body).status == 201)
+            let repeated = try await api.json("POST", "/v1/uploads", #"{"target":"web-1","path":"b","path":"c"}"#)
+            #expect(try repeated.json()["detail"]?.text == "'path' comes twice in one object")
+        }
+    }
+
     @Test func bytesThatAreNoTextAndBodiesThatAreTooLargeAreRefused() async throws {
         try await APIFixture().serve { api in
             let bytes = try await api.request("POST", "/v1/uploads", body: [0x7B, 0xFF, 0x7D])
             #expect(bytes.status == 400 && bytes.problem == "invalid-json")
             let large = try await api.request("POST", "/v1/uploads", body: sample(262_145))
             #expect(large.status == 413 && large.problem == "too-large")
+            let wide = #"{"target":"web-1","path":"a"}"#.utf16.flatMap { [UInt8($0 & 0xFF), UInt8($0 >> 8)] }
+            #expect(try await api.request("POST", "/v1/uploads", body: wide).problem == "invalid-json")
             let encoded = try await api.request("POST", "/v1/uploads", fields: ["Content-Encoding": "gzip"], body: [1])
             #expect(encoded.status == 415 && encoded.problem == "unsupported-encoding")
             let deep = String(repeating: "[", count: 100_000)
