@@ -143,7 +143,7 @@ struct BadInputTests {
     @Test func fullStagingIsToldAndNothingStays() async throws {
         let fixture = try await APIFixture(stagingLimit: 6_000)
         try await fixture.serve { api in
-            let id = try await api.create(size: 8_192)
+            let id = try await api.create()
             #expect(try await api.part(id, 1, sample(4_096)).status == 201)
             let full = try await api.part(id, 2, sample(4_096))
             #expect(full.status == 507 && full.problem == "staging-full")
@@ -151,6 +151,34 @@ struct BadInputTests {
             #expect(try await api.request("GET", "/v1/uploads/\(id)").json()["receivedParts"]?.text == "1")
         }
         #expect(fixture.staging.unfinishedParts == 0)
+    }
+
+    @Test func aFileThatStagingCannotHoldIsRefusedAtItsCreation() async throws {
+        let fixture = try await APIFixture(stagingLimit: 6_000)
+        try await fixture.serve { api in
+            func create(_ path: String, _ size: Int, _ fields: [String: String] = [:]) async throws -> Answer {
+                let body = #"{"target":"web-1","path":"\#(path)","size":\#(size),"partSize":4096,"fingerprint":"f"}"#
+                return try await api.json("POST", "/v1/uploads", body, fields: fields)
+            }
+            for fields in [[:], ["Idempotency-Key": "k"]] {
+                let never = try await create("a", 6_001, fields)
+                #expect(never.status == 413 && never.problem == "too-large", "\(never.text)")
+                #expect(try never.json()["limit"]?.number == 6_000)
+            }
+            let first = try await create("a", 6_000, ["Idempotency-Key": "k"])
+            #expect(first.status == 201)
+            let id = try #require(try first.json()["id"]?.text)
+            #expect(try await api.part(id, 1, sample(4_096)).status == 201)
+            let later = try await create("b", 2_000)
+            #expect(later.status == 507 && later.problem == "staging-full")
+            #expect(later["Retry-After"].flatMap(Int.init) ?? 0 > 0)
+            #expect(try await create("c", 1_904).status == 201)
+            // Whoever goes on with what fills staging is not kept from it.
+            #expect(try await create("a", 6_000).status == 200)
+            #expect(try await create("a", 6_000, ["Idempotency-Key": "k"]).status == 200)
+            #expect(try await api.part(id, 2, sample(1_904)).status == 201)
+        }
+        #expect(try await fixture.staging.uploads(after: nil, touchedSince: nil, limit: 10).count == 2)
     }
 
     @Test func withoutTheIndexNothingIsLost() async throws {
