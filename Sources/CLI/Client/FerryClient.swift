@@ -32,7 +32,9 @@ struct FerryClient: Sendable {
     private let token: String?
     private let http: HTTPClient
 
-    init(url: String, token: String?, connections: Int = 8) {
+    /// - Parameter insists: whether a connection that is refused is tried again for ten seconds; else whoever asks is
+    ///   told at once.
+    init(url: String, token: String?, connections: Int = 8, insists: Bool = false) {
         self.url = url.hasSuffix("/") ? String(url.dropLast()) : url
         self.token = token
         var configuration = HTTPClient.Configuration()
@@ -43,6 +45,7 @@ struct FerryClient: Sendable {
 
     func shutdown() async { try? await http.shutdown() }
 
+        configuration.connectionPool.retryConnectionEstablishment = insists
     // MARK: Requests
 
     func create(_ body: CreateBody) async throws -> (upload: UploadView, isNew: Bool) {

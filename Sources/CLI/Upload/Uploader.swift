@@ -140,7 +140,7 @@ struct Uploader: Sendable {
                 throw CancellationError()
             } catch {
                 try Task.checkCancellation()
-                reason = "\(error)"
+                reason = "\(client.url): \(words(for: error))"
             }
             guard start.duration(to: .now) < patience else {
                 throw CommandFailure(.unavailable, "gave up: \(Terminal.plain(reason))")

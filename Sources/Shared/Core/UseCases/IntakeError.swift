@@ -68,6 +68,34 @@ public enum IntakeError: Error, Hashable, Sendable {
     }
 }
 
+extension IntakeError: CustomStringConvertible {
+    /// In an operator's words.
+    public var description: String {
+        switch self {
+        case .invalid(let field, let reason): "\(field): \(reason)"
+        case .targetUnknown(let target): "no target \(target) is configured"
+        case .targetExists(let path): "a file is at \(path)"
+        case .differentContent(let id): "upload \(id) is of other content"
+        case .ownerRevoked(let owner): "\(owner) may not send files any more"
+        case .uploadInProgress: "another upload holds the path"
+        case .tooLarge(let limit): "at most \(limit) bytes are accepted"
+        case .notFound: "there is no such upload"
+        case .gone(let state), .wrongState(let state): "the upload is \(state.rawValue)"
+        case .partOutOfRange(let number, let count): "part \(number) is out of range: there are \(count)"
+        case .partAfterLast(let number, let last): "part \(number) comes after part \(last), which is the last"
+        case .partTooShort(let number): "part \(number) is shorter than the part size and is not the last"
+        case .wrongPartSize(let expected, let received):
+            "a part of \(expected.lowerBound) to \(expected.upperBound) bytes has \(received)"
+        case .digestMismatch(let declared, let received): "the bytes have the SHA-256 \(received), not \(declared)"
+        case .partConflict(let number): "part \(number) has other bytes already"
+        case .partsMissing(let numbers): "parts \(numbers) are missing"
+        case .committing: "the file is being given its final name"
+        case .stagingFull: "staging has no room"
+        case .unavailable(let reason, _), .internal(let reason): reason
+        }
+    }
+}
+
 /// Runs a question to the index in the client's terms.
 func asking<Answer>(
     _ body: () async throws(StoreError) -> Answer
