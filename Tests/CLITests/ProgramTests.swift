@@ -2,6 +2,7 @@
 
 import Foundation
 import Harness
+import Synchronization
 import Testing
 
 @testable import CLI
@@ -54,6 +55,29 @@ struct ProgramTests {
         #expect(report.exit == .status(code), "\(report.errors)")
         #expect(report.errors == "ferry: upload \(Self.id) failed: \(reason): it said no\n")
         #expect(report.output.isEmpty)
+        withExtendedLifetime(directory) {}
+    }
+
+    @Test("Who waits for room in staging is told so, until when, and goes on by itself")
+    func waiting() async throws {
+        let (directory, path) = try file()
+        let attempts = Mutex(0)
+        let server = try await AnsweringServer { line in
+            guard line == "POST /v1/uploads" else { return PlannedAnswer(body: Self.upload("done")) }
+            let isFirst = attempts.withLock { attempts in
+                attempts += 1
+                return attempts <= 2
+            }
+            let full = PlannedAnswer.problem(507, "staging-full", "there is no room", retryAfter: 1)
+            return isFirst ? full : PlannedAnswer(status: 201, body: Self.upload("done"))
+        }
+        let report = try await ferry("upload", path, "t:a", url: server.url)
+        #expect(report.exit == .status(0), "\(report.errors)")
+        // Told once, though it was asked twice.
+        let lines = report.errors.split(separator: "\n")
+        #expect(lines.count == 1)
+        let reason = #/ferry: [\d:]{8} waiting: The title: there is no room; trying again in 0:01, until [\d:]{8}/#
+        #expect(try reason.wholeMatch(in: lines.first ?? "") != nil, "\(report.errors)")
         withExtendedLifetime(directory) {}
     }
 

@@ -16,6 +16,11 @@ struct FerryClient: Sendable {
         /// Whether the same request may succeed later.
         var isTransient: Bool { [408, 425, 429, 500, 502, 503, 504, 507].contains(problem.status) }
 
+        /// What the server said, for a person.
+        var text: String {
+            Terminal.plain(problem.detail.map { "\(problem.title): \($0)" } ?? problem.title)
+        }
+
         /// The contract's exit code.
         var failure: CommandFailure {
             let text = Terminal.plain(problem.detail ?? problem.title)
@@ -40,12 +45,12 @@ struct FerryClient: Sendable {
         var configuration = HTTPClient.Configuration()
         configuration.timeout = .init(connect: .seconds(10))
         configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = connections
+        configuration.connectionPool.retryConnectionEstablishment = insists
         http = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
     }
 
     func shutdown() async { try? await http.shutdown() }
 
-        configuration.connectionPool.retryConnectionEstablishment = insists
     // MARK: Requests
 
     func create(_ body: CreateBody) async throws -> (upload: UploadView, isNew: Bool) {
