@@ -246,6 +246,21 @@ struct BadInputTests {
         }
     }
 
+    @Test func aTargetThatIsNotConfiguredIsNoFilter() async throws {
+        try await APIFixture().serve { api in
+            let token = APIFixture.operations
+            let lists = ["/v1/uploads", "/v1/dead-letters"]
+            for list in lists {
+                let answer = try await api.request("GET", "\(list)?target=nope", token: token)
+                #expect(answer.status == 422 && answer.problem == "target-unknown", "\(list)")
+                #expect(try answer.json()["target"]?.text == "nope")
+                #expect(try await api.request("GET", "\(list)?target=web-2", token: token).status == 200)
+            }
+            let replay = try await api.json("POST", "/v1/dead-letters/replay", #"{"target":"nope"}"#, token: token)
+            #expect(replay.status == 422 && replay.problem == "target-unknown")
+        }
+    }
+
     @Test(arguments: [
         "state=asleep", "target=..%2f", "limit=0", "limit=1001", "limit=x", "cursor=", "cursor=x", "cursor=1-2",
     ])
