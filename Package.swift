@@ -157,7 +157,7 @@ let package = Package(
             ]
         ),
         tests("WorkerTests", ["Core", "CoreTesting", "Harness", "Worker", .logging]),
-        tests("CLITests", ["CLI", "Harness"]),
+        tests("CLITests", ["CLI", "Harness", .nioCore, .nioPosix, .nioHTTP1]),
         tests("IntegrationTests", ["Harness", .httpClient, .nioCore, .nioHTTP1]),
 
         .executableTarget(

@@ -24,7 +24,9 @@ func runAPI(_ configuration: FerryConfiguration, name: String) async throws {
     let registry = describedRegistry()
     MetricsSystem.bootstrap(registry)
     let authenticator = try makeAuthenticator(configuration, logger: logger)
-    let backend = try await Backend.open(try configuration.backend(name: name), logger: logger)
+    // Clients are told soon that the index is away; a connection that is just being replaced is waited for.
+    let options = try configuration.backend(name: name, indexPatience: .seconds(1))
+    let backend = try await Backend.open(options, logger: logger)
     let targets = configuration.targetIDs
     let hub = EventHub(surroundings: .system)
     let intake = UploadIntake(

@@ -2,6 +2,8 @@
 
 import ArgumentParser
 import Foundation
+import Glibc
+import NIOCore
 import Service
 
 @main
@@ -34,6 +36,9 @@ struct FerryAPI: AsyncParsableCommand {
             try refuse("\(error)")
         } catch let error as TokensFile.Unreadable {
             try refuse("\(error)")
+        } catch let error as IOError {
+            // Everything else that needs a socket tries again by itself.
+            try refuse("cannot listen: \(String(cString: strerror(error.errnoCode)))")
         }
     }
 

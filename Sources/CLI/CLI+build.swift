@@ -32,12 +32,18 @@ func examine(_ configuration: FerryConfiguration) async throws -> [Finding] {
         Finding(
             subject: "configuration",
             ok: true,
-            detail: "\(configuration.targets.count) targets" + configuration.warnings.map { "; \($0)" }.joined()
+            detail: "\(configuration.targets.count) \(configuration.targets.count == 1 ? "target" : "targets")"
+                + configuration.warnings.map { "; \($0)" }.joined()
         )
     ]
+    let options: Backend.Options
+    do { options = try configuration.backend(name: doctor) } catch {
+        findings[0] = Finding(subject: "configuration", ok: false, detail: words(for: error))
+        return findings + (try await targetFindings(configuration))
+    }
     let backend: Backend
     do throws(StagingError) {
-        backend = try await Backend.open(try options(configuration), logger: quiet)
+        backend = try await Backend.open(options, logger: quiet)
         let space = try await backend.staging.space()
         findings.append(
             Finding(
@@ -62,19 +68,18 @@ func examine(_ configuration: FerryConfiguration) async throws -> [Finding] {
 /// Reads all of staging into the index, in turn with any other process that is at it.
 func rebuildIndex(_ configuration: FerryConfiguration) async -> Finding {
     do {
-        let backend = try await Backend.open(try options(configuration), logger: quiet)
+        let backend = try await Backend.open(try configuration.backend(name: doctor), logger: quiet)
         let running = Task { try await backend.run() }
         defer { running.cancel() }
         let count = try await backend.rebuildIndex(within: .seconds(600))
         return Finding(subject: "index", ok: true, detail: "read from staging: \(count) uploads")
     } catch {
-        return Finding(subject: "index", ok: false, detail: "not read from staging: \(error)")
+        return Finding(subject: "index", ok: false, detail: "not read from staging: \(words(for: error))")
     }
 }
 
-private func options(_ configuration: FerryConfiguration) throws(StagingError) -> Backend.Options {
-    do { return try configuration.backend(name: "ferry-doctor") } catch { throw .failed("\(error)") }
-}
+/// What it calls itself towards the servers.
+private let doctor = "ferry-doctor"
 
 private func redisFinding(_ backend: Backend) async -> Finding {
     do throws(StoreError) {
@@ -89,7 +94,7 @@ private func brokerFinding(_ backend: Backend) async -> Finding {
         try await backend.queue.waitUntilConnected(within: .seconds(10))
         return Finding(subject: "rabbitmq", ok: true, detail: "connected, queues declared")
     } catch {
-        return Finding(subject: "rabbitmq", ok: false, detail: "\(error)")
+        return Finding(subject: "rabbitmq", ok: false, detail: words(for: error))
     }
 }
 

@@ -4,7 +4,8 @@ internal import Core
 internal import Logging
 internal import ServiceLifecycle
 
-/// Announces a worker every few seconds, and inspects its targets every minute.
+/// Announces a worker every few seconds, and inspects its targets every minute. A worker that ends in order takes
+/// itself off the roll; one that dies is forgotten after a while.
 struct Presence: ServiceLifecycle.Service {
     let store: any UploadStore
     let worker: WorkerPresence
@@ -26,6 +27,15 @@ struct Presence: ServiceLifecycle.Service {
                     group.addTask { await inspect(target, session) }
                 }
             }
+        }
+        // Cancelled, it did not end in order: others may have to ask who was at its jobs.
+        if !Task.isCancelled { await leave() }
+    }
+
+    /// What lives for no time is forgotten at once.
+    private func leave() async {
+        do { try await store.announce(worker, lifetime: .zero) } catch {
+            logger.debug("Still on the roll of workers", metadata: ["error": "\(error)"])
         }
     }
 

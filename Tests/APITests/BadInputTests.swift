@@ -27,6 +27,11 @@ struct BadInputTests {
         (#"{"target":"web-1","path":"a","digest":{"md5":"00"}}"#, 422, "invalid-request", "digest.md5"),
         (#"{"target":"web-1","path":"a","overwrite":"yes"}"#, 422, "invalid-request", "overwrite"),
         (#"{"target":"web-1","path":"a","metadata":{"a":1}}"#, 422, "invalid-request", "metadata.a"),
+        (#"{"target":"web-1","path":"a","size":1,"size":2}"#, 400, "invalid-json", nil),
+        (#"{"target":"web-1","path":"a","path":"a"}"#, 400, "invalid-json", nil),
+        (#"{"target":"web-1","path":"a","\u0070ath":"b"}"#, 400, "invalid-json", nil),
+        (#"{"target":"web-1","path":"a","metadata":{"\"":"1","\u0022":"2"}}"#, 400, "invalid-json", nil),
+        (#"{"target":"web-1","path":"a","metadata":{"\#u{E9}":"1","e\#u{301}":"2"}}"#, 400, "invalid-json", nil),
         (#"{"target":"nowhere","path":"a"}"#, 422, "target-unknown", nil),
         (#"{"target":"../web-1","path":"a"}"#, 422, "target-unknown", nil),
     ])
@@ -40,12 +45,24 @@ struct BadInputTests {
         #expect(try await fixture.staging.uploads(after: nil, touchedSince: nil, limit: 10).isEmpty)
     }
 
+    @Test func keysThatOnlyLookRepeatedAreNot() async throws {
+        try await APIFixture().serve { api in
+            let metadata = #"{"path":"path","size":"{\"size\":1,\"size\":2}","":"a\\","target":","}"#
+            let body = #"{"target":"web-1","path":"a","metadata":\#(metadata)}"#
+            #expect(try await api.json("POST", "/v1/uploads", body).status == 201)
+            let repeated = try await api.json("POST", "/v1/uploads", #"{"target":"web-1","path":"b","path":"c"}"#)
+            #expect(try repeated.json()["detail"]?.text == "'path' comes twice in one object")
+        }
+    }
+
     @Test func bytesThatAreNoTextAndBodiesThatAreTooLargeAreRefused() async throws {
         try await APIFixture().serve { api in
             let bytes = try await api.request("POST", "/v1/uploads", body: [0x7B, 0xFF, 0x7D])
             #expect(bytes.status == 400 && bytes.problem == "invalid-json")
             let large = try await api.request("POST", "/v1/uploads", body: sample(262_145))
             #expect(large.status == 413 && large.problem == "too-large")
+            let wide = #"{"target":"web-1","path":"a"}"#.utf16.flatMap { [UInt8($0 & 0xFF), UInt8($0 >> 8)] }
+            #expect(try await api.request("POST", "/v1/uploads", body: wide).problem == "invalid-json")
             let encoded = try await api.request("POST", "/v1/uploads", fields: ["Content-Encoding": "gzip"], body: [1])
             #expect(encoded.status == 415 && encoded.problem == "unsupported-encoding")
             let deep = String(repeating: "[", count: 100_000)
@@ -68,7 +85,7 @@ struct BadInputTests {
             expect(try await api.part(id, 3, sample(1)), 400, "part-out-of-range")
             expect(try await api.part(id, -1, sample(1)), 400, "part-out-of-range")
             expect(try await api.part(id, .max, sample(1)), 400, "part-out-of-range")
-            for name in ["+1", "01", "1.0", "%31x"] {
+            for name in ["+1", "01", "1.0", "%31x", "%31", "99999999999999999999", "-99999999999999999999"] {
                 let answer = try await api.request("PUT", "/v1/uploads/\(id)/parts/\(name)", body: sample(4_096))
                 expect(answer, 422, "invalid-request")
             }
@@ -126,7 +143,7 @@ struct BadInputTests {
     @Test func fullStagingIsToldAndNothingStays() async throws {
         let fixture = try await APIFixture(stagingLimit: 6_000)
         try await fixture.serve { api in
-            let id = try await api.create(size: 8_192)
+            let id = try await api.create()
             #expect(try await api.part(id, 1, sample(4_096)).status == 201)
             let full = try await api.part(id, 2, sample(4_096))
             #expect(full.status == 507 && full.problem == "staging-full")
@@ -134,6 +151,34 @@ struct BadInputTests {
             #expect(try await api.request("GET", "/v1/uploads/\(id)").json()["receivedParts"]?.text == "1")
         }
         #expect(fixture.staging.unfinishedParts == 0)
+    }
+
+    @Test func aFileThatStagingCannotHoldIsRefusedAtItsCreation() async throws {
+        let fixture = try await APIFixture(stagingLimit: 6_000)
+        try await fixture.serve { api in
+            func create(_ path: String, _ size: Int, _ fields: [String: String] = [:]) async throws -> Answer {
+                let body = #"{"target":"web-1","path":"\#(path)","size":\#(size),"partSize":4096,"fingerprint":"f"}"#
+                return try await api.json("POST", "/v1/uploads", body, fields: fields)
+            }
+            for fields in [[:], ["Idempotency-Key": "k"]] {
+                let never = try await create("a", 6_001, fields)
+                #expect(never.status == 413 && never.problem == "too-large", "\(never.text)")
+                #expect(try never.json()["limit"]?.number == 6_000)
+            }
+            let first = try await create("a", 6_000, ["Idempotency-Key": "k"])
+            #expect(first.status == 201)
+            let id = try #require(try first.json()["id"]?.text)
+            #expect(try await api.part(id, 1, sample(4_096)).status == 201)
+            let later = try await create("b", 2_000)
+            #expect(later.status == 507 && later.problem == "staging-full")
+            #expect(later["Retry-After"].flatMap(Int.init) ?? 0 > 0)
+            #expect(try await create("c", 1_904).status == 201)
+            // Whoever goes on with what fills staging is not kept from it.
+            #expect(try await create("a", 6_000).status == 200)
+            #expect(try await create("a", 6_000, ["Idempotency-Key": "k"]).status == 200)
+            #expect(try await api.part(id, 2, sample(1_904)).status == 201)
+        }
+        #expect(try await fixture.staging.uploads(after: nil, touchedSince: nil, limit: 10).count == 2)
     }
 
     @Test func withoutTheIndexNothingIsLost() async throws {
@@ -198,6 +243,21 @@ struct BadInputTests {
             }
             let wrong = try await api.request("PATCH", "/v1/uploads")
             #expect(wrong.status == 405 && wrong.problem == "method-not-allowed" && wrong["Allow"] == "GET, POST")
+        }
+    }
+
+    @Test func aTargetThatIsNotConfiguredIsNoFilter() async throws {
+        try await APIFixture().serve { api in
+            let token = APIFixture.operations
+            let lists = ["/v1/uploads", "/v1/dead-letters"]
+            for list in lists {
+                let answer = try await api.request("GET", "\(list)?target=nope", token: token)
+                #expect(answer.status == 422 && answer.problem == "target-unknown", "\(list)")
+                #expect(try answer.json()["target"]?.text == "nope")
+                #expect(try await api.request("GET", "\(list)?target=web-2", token: token).status == 200)
+            }
+            let replay = try await api.json("POST", "/v1/dead-letters/replay", #"{"target":"nope"}"#, token: token)
+            #expect(replay.status == 422 && replay.problem == "target-unknown")
         }
     }
 

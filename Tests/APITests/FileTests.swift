@@ -117,9 +117,12 @@ struct FileTests {
         let fixture = try await APIFixture(stagingLimit: 4_000)
         try await fixture.serve { api in
             let fields = ["Idempotency-Key": "k"]
-            let full = try await api.request("PUT", "/v1/files/web-1/a", fields: fields, body: sample(5_000))
+            #expect(try await api.request("PUT", "/v1/files/web-1/b", body: sample(500)).status == 202)
+            let full = try await api.request("PUT", "/v1/files/web-1/a", fields: fields, body: sample(4_000))
             #expect(full.status == 507 && full.problem == "staging-full")
-            // The first one was taken back: it must not answer for this one.
+            let large = try await api.request("PUT", "/v1/files/web-1/a", fields: fields, body: sample(5_000))
+            #expect(large.status == 413 && large.problem == "too-large")
+            // The first ones were taken back: they must not answer for this one.
             let again = try await api.request("PUT", "/v1/files/web-1/a", fields: fields, body: sample(3_000))
             #expect(again.status == 202)
             #expect(try again.json()["state"]?.text == "shipping")

@@ -228,6 +228,12 @@ struct UploadStoreOutboxConformance {
         try await index.eventually("the first is forgotten") {
             try await index.store.workers().map(\.name) == ["w2"]
         }
+        var leaving = worker
+        leaving.name = "w3"
+        try await index.store.announce(leaving, lifetime: .seconds(60))
+        #expect(try await index.store.workers().map(\.name) == ["w2", "w3"])
+        try await index.store.announce(leaving, lifetime: .zero)
+        #expect(try await index.store.workers().map(\.name) == ["w2"])
         let known = try #require(try await index.store.workers().first)
         #expect(known.seenAt.isNear(index.now()))
         worker.seenAt = known.seenAt

@@ -287,7 +287,7 @@ public final class InMemoryStaging: Staging {
     public func space() async throws(StagingError) -> StagingSpace {
         try await faults.perform(.space) {
             let used = state.withLock { $0.used }
-            return StagingSpace(used: used, limit: limit, free: limit - used)
+            return StagingSpace(used: used, limit: limit, free: limit - used, capacity: limit)
         }
     }
 

@@ -54,7 +54,7 @@ struct MainJobTests {
             let file = directory.path("big.bin")
             try Data(bytes).write(to: URL(fileURLWithPath: file))
             let first = try ChildProcess(
-                Stack.programs + "/ferry",
+                BuiltPrograms.path("ferry"),
                 ["upload", file, "\(stack.target):big.bin", "--parallel", "1"],
                 environment: ["FERRY_URL": stack["FERRY_URL"], "FERRY_TOKEN": stack["FERRY_TOKEN"]],
                 output: directory.path("out"),

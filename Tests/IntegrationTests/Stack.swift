@@ -45,17 +45,6 @@ final class Stack: Sendable {
         self.environment = environment
     }
 
-    /// Where the programs of this build are: beside the tests.
-    static let programs: String = {
-        var path = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? ""
-        // Some runners are the test program, some load it.
-        for argument in [path] + CommandLine.arguments where argument.contains(".xctest") {
-            path = argument
-            break
-        }
-        return path.split(separator: "/").dropLast().reduce(into: "") { $0 += "/" + $1 }
-    }()
-
     /// Acts on one process of the stack: `start`, `stop`, `kill`, `restart`.
     func script(_ arguments: String...) async throws {
         try await Self.script(arguments, directory, within: .seconds(120))
@@ -67,7 +56,7 @@ final class Stack: Sendable {
         within: Duration,
         _ extra: [String: String?] = [:]
     ) async throws {
-        var environment: [String: String?] = ["STACK_DIR": directory, "STACK_PROGRAMS": programs]
+        var environment: [String: String?] = ["STACK_DIR": directory, "STACK_PROGRAMS": BuiltPrograms.directory]
         environment.merge(extra) { _, new in new }
         let report = try await ChildProcess.run(
             ProjectRoot.path("scripts/stack"),
@@ -126,7 +115,7 @@ final class Stack: Sendable {
         within: Duration = .seconds(120)
     ) async throws -> ChildProcess.Report {
         try await ChildProcess.run(
-            Self.programs + "/ferry",
+            BuiltPrograms.path("ferry"),
             arguments,
             environment: [
                 "FERRY_URL": self["FERRY_URL"], "FERRY_TOKEN": self[user.rawValue],

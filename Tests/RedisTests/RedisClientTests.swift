@@ -41,6 +41,33 @@ import Testing
         }
     }
 
+    @Test func whoHasLittlePatienceIsToldSoonYetOutlastsANewConnection() async throws {
+        let server = try await RedisServer.start()
+        var configuration = try RedisConfiguration(url: server.url)
+        configuration.connectionPatience = .milliseconds(600)
+        let proxy = try FaultProxy(to: server.port)
+        configuration.port = proxy.port
+        try await withClient(configuration) { client in
+            try await client.set("kept", "1")
+            // Cut again and again: each time another connection is there before anybody gives up.
+            for _ in 1...3 {
+                try proxy.cut()
+                let error = await redisError { _ = try await client.get("kept") }
+                // What was under way when it was cut is another matter.
+                guard error != nil, error != .connectionClosed(command: "GET") else { continue }
+                Issue.record("\(String(describing: error))")
+            }
+            try await eventually("it is connected again") { client.isConnected }
+            try await server.kill()
+            try await eventually("the loss was noticed") { !client.isConnected }
+            let start = ContinuousClock.now
+            let error = await redisError { _ = try await client.get("kept") }
+            #expect(error?.mayHaveBeenExecuted == false)
+            #expect(start.duration(to: .now) < configuration.commandTimeout / 2)
+        }
+        await server.stop()
+    }
+
     @Test func noMoreCallersWaitForAConnectionThanAllowed() async throws {
         let port = try FreePort.next()
         var configuration = try RedisConfiguration(url: "redis://127.0.0.1:\(port)")

@@ -39,7 +39,7 @@ enum APIRouter {
         }
         // The table says who may use a route; one that asks nobody has been answered above.
         guard let principal else { throw Problem(.unauthorized, "a token is needed") }
-        let uploads = UploadRoutes(intake: services.intake, principal: principal)
+        let uploads = UploadRoutes(intake: services.intake, targets: services.targets, principal: principal)
         let bodies = BodyRoutes(services: services, principal: principal)
         let events = EventRoutes(services: services, principal: principal)
         let operations = OperationRoutes(services: services)

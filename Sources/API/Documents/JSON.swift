@@ -33,11 +33,17 @@ enum JSON {
 
     /// Reads a document; every way in which it can be wrong is a problem that names the place.
     static func decode<Value: Decodable>(_: Value.Type, from bytes: ByteBuffer) throws(Problem) -> Value {
-        guard String(validating: bytes.readableBytesView, as: UTF8.self) != nil else {
+        // The decoder would take bytes with zeros among them for another encoding.
+        let text = bytes.readableBytesView
+        guard String(validating: text, as: UTF8.self) != nil, !text.contains(0) else {
             throw Problem(.invalidJSON, "the body is not UTF-8")
         }
         do {
-            return try JSONDecoder().decode(Value.self, from: Data(bytes.readableBytesView))
+            let value = try JSONDecoder().decode(Value.self, from: Data(text))
+            if let key = RepeatedKeys.first(in: Array(text)) {
+                throw Problem(.invalidJSON, "'\(key.prefix(100))' comes twice in one object")
+            }
+            return value
         } catch let problem as Problem {
             throw problem
         } catch let DecodingError.keyNotFound(key, context) {

@@ -58,6 +58,20 @@ extension Problem {
                 "the body's SHA-256 is not the declared one",
                 fields: ["declared": .text(declared.hex), "received": .text(received.hex)]
             )
+        case .partAfterLast(_, let last):
+            self.init(
+                .partOutOfRange,
+                "part \(last) is shorter than the part size, so that it is the last; if it is not, cancel the upload "
+                    + "and create it again",
+                fields: ["parts": .number(last)]
+            )
+        case .partTooShort(let number):
+            self.init(
+                .partConflict,
+                "part \(number) is shorter than the part size and is not the last; what was acknowledged stays as it "
+                    + "is: cancel the upload and create it again",
+                fields: ["part": .number(number)]
+            )
         case .partConflict(let number):
             self.init(.partConflict, "part \(number) has other bytes already", fields: ["part": .number(number)])
         case .partsMissing(let numbers):

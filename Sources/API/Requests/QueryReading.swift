@@ -18,6 +18,13 @@ extension FlatDictionary<Substring, Substring> {
         try read("limit", "must be 1 to 1000") { Int($0).flatMap { (1...1_000).contains($0) ? $0 : nil } }
     }
 
+    /// Only what goes to this target; one that is not configured is a misspelt one, not one without uploads.
+    func target(among targets: [TargetID]) throws(Problem) -> TargetID? {
+        guard let target = try read("target", "is no target's name", { TargetID($0) }) else { return nil }
+        guard targets.contains(target) else { throw Problem(IntakeError.targetUnknown(target.description)) }
+        return target
+    }
+
     /// Where a page begins.
     func cursor() throws(Problem) -> UploadCursor? { try read("cursor", "is not one of a page's") { UploadCursor($0) } }
 }

@@ -17,7 +17,7 @@ struct DeadLetterRoutes {
     func list(_ request: Request) async throws -> Response {
         let parameters = request.uri.queryParameters
         let filter = ReplayFilter(
-            target: try parameters.read("target", "is no target's name") { TargetID($0) },
+            target: try parameters.target(among: services.targets),
             reason: try parameters.read("reason", "is no reason") { FailureReason(rawValue: String($0)) },
             limit: try parameters.limit() ?? 50
         )
@@ -40,6 +40,9 @@ struct DeadLetterRoutes {
     func replayAll(_ request: Request, _ scope: RequestScope) async throws -> Response {
         let body = try await request.json(scope)
         let document = body.readableBytes == 0 ? ReplayDocument() : try JSON.decode(ReplayDocument.self, from: body)
+        if let target = document.filter.target, !services.targets.contains(target) {
+            throw Problem(IntakeError.targetUnknown(target.description))
+        }
         let summary = try await deadLetters.replay(document.filter, for: principal)
         return try JSON.response(ReplaySummaryDocument(summary, document.filter), status: .accepted)
     }

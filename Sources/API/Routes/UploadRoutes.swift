@@ -21,6 +21,7 @@ extension Upload {
 /// Routes of `/v1/uploads`.
 struct UploadRoutes {
     let intake: UploadIntake
+    let targets: [TargetID]
     let principal: Principal
 
     func create(_ request: Request, _ scope: RequestScope) async throws -> Response {
@@ -40,7 +41,7 @@ struct UploadRoutes {
         let parameters = request.uri.queryParameters
         var query = UploadQuery(owner: nil)
         query.state = try parameters.read("state", "is no state") { UploadState(rawValue: String($0)) }
-        query.target = try parameters.read("target", "is no target's name") { TargetID($0) }
+        query.target = try parameters.target(among: targets)
         query.limit = try parameters.limit() ?? query.limit
         query.cursor = try parameters.cursor()
         return try JSON.response(UploadPageDocument(try await intake.uploads(query, for: principal)))

@@ -16,6 +16,11 @@ struct FerryClient: Sendable {
         /// Whether the same request may succeed later.
         var isTransient: Bool { [408, 425, 429, 500, 502, 503, 504, 507].contains(problem.status) }
 
+        /// What the server said, for a person.
+        var text: String {
+            Terminal.plain(problem.detail.map { "\(problem.title): \($0)" } ?? problem.title)
+        }
+
         /// The contract's exit code.
         var failure: CommandFailure {
             let text = Terminal.plain(problem.detail ?? problem.title)
@@ -32,12 +37,15 @@ struct FerryClient: Sendable {
     private let token: String?
     private let http: HTTPClient
 
-    init(url: String, token: String?, connections: Int = 8) {
+    /// - Parameter insists: whether a connection that is refused is tried again for ten seconds; else whoever asks is
+    ///   told at once.
+    init(url: String, token: String?, connections: Int = 8, insists: Bool = false) {
         self.url = url.hasSuffix("/") ? String(url.dropLast()) : url
         self.token = token
         var configuration = HTTPClient.Configuration()
         configuration.timeout = .init(connect: .seconds(10))
         configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = connections
+        configuration.connectionPool.retryConnectionEstablishment = insists
         http = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
     }
 

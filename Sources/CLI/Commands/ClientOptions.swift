@@ -18,20 +18,28 @@ struct ClientOptions: ParsableArguments {
     /// Runs work with a client that is shut down afterwards, in terms of exit codes.
     func withClient<Answer>(
         connections: Int = 8,
+        insists: Bool = false,
         _ body: (FerryClient) async throws -> Answer
     ) async throws -> Answer {
         let environment = ProcessInfo.processInfo.environment
         guard let url = url ?? environment["FERRY_URL"], !url.isEmpty else {
             throw CommandFailure(.usage, "no API: give --url or set FERRY_URL")
         }
-        var token = environment["FERRY_TOKEN"]
+        let parts = URLComponents(string: url)
+        guard let scheme = parts?.scheme, ["http", "https"].contains(scheme), parts?.host?.isEmpty == false else {
+            throw CommandFailure(.usage, "\(Terminal.plain(url)) is no URL like http://127.0.0.1:8080")
+        }
+        // Set to nothing is how scripts unset it.
+        var token = environment["FERRY_TOKEN"].flatMap { $0.isEmpty ? nil : $0 }
         if let tokenFile {
             guard let text = try? String(contentsOfFile: tokenFile, encoding: .utf8) else {
                 throw CommandFailure(.usage, "the token file \(tokenFile) cannot be read")
             }
-            token = text.trimmingCharacters(in: .whitespacesAndNewlines)
+            let trimmed = text.trimmingCharacters(in: .whitespacesAndNewlines)
+            guard !trimmed.isEmpty else { throw CommandFailure(.usage, "the token file \(tokenFile) is empty") }
+            token = trimmed
         }
-        let client = FerryClient(url: url, token: token, connections: connections)
+        let client = FerryClient(url: url, token: token, connections: connections, insists: insists)
         do {
             let answer = try await body(client)
             await client.shutdown()
@@ -42,7 +50,9 @@ struct ClientOptions: ParsableArguments {
             case let failure as CommandFailure: throw failure
             case let refusal as FerryClient.Refusal: throw refusal.failure
             case is CancellationError: throw CommandFailure(.interrupted, "interrupted")
-            default: throw CommandFailure(.unavailable, "\(url): \(error)")
+            case is DecodingError, is EventStreamParser.Broken:
+                throw CommandFailure(.failed, "\(url): \(words(for: error))")
+            default: throw CommandFailure(.unavailable, "\(url): \(words(for: error))")
             }
         }
     }

@@ -56,12 +56,12 @@ struct DoctorCommand: AsyncParsableCommand {
 /// Reads the configuration that an option or FERRY_CONFIG names.
 func loadConfiguration(_ option: String?) throws -> FerryConfiguration {
     let environment = ProcessInfo.processInfo.environment
-    guard let path = option ?? environment["FERRY_CONFIG"] else {
+    guard let path = option ?? environment["FERRY_CONFIG"], !path.isEmpty else {
         throw CommandFailure(.usage, "no configuration: give --config FILE or set FERRY_CONFIG")
     }
     do {
         return try FerryConfiguration.load(path: path, environment: environment)
     } catch {
-        throw CommandFailure(.usage, "\(error)")
+        throw CommandFailure(.usage, words(for: error))
     }
 }

@@ -38,7 +38,8 @@ struct WatchCommand: AsyncParsableCommand {
     var id: String?
 
     func run() async throws {
-        try await options.withClient { client in
+        // The API may be restarted under its eyes.
+        try await options.withClient(insists: true) { client in
             let id = try id.map(checkedID)
             while true {
                 try await client.events(of: id) { event, data in

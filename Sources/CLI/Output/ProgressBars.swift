@@ -67,6 +67,12 @@ final class ProgressBars: Sendable {
     /// The progress as it is now.
     var progress: Progress { state.withLock { $0.progress } }
 
+    /// Writes a line; the bars are drawn anew below it.
+    func say(_ text: String) {
+        state.withLock { $0.drawn = 0 }
+        Terminal.complain(text)
+    }
+
     /// Changes what is shown.
     func update(force: Bool = false, _ change: (inout Progress) -> Void) {
         let text = state.withLock { state -> String? in

@@ -10,6 +10,12 @@ struct Uploader: Sendable {
     let parallel: Int
     /// How long nothing may go forward before it is given up.
     var patience = Duration.seconds(600)
+    private let notices = WaitNotices()
+
+    init(client: FerryClient, parallel: Int) {
+        self.client = client
+        self.parallel = parallel
+    }
 
     /// Sends the file and asks for the end. Answers the upload as it was accepted, and whether it had been begun
     /// before.
@@ -47,7 +53,7 @@ struct Uploader: Sendable {
         guard file.isUnchanged else {
             throw CommandFailure(.failed, "\(file.path) was changed while it was sent; run the command again")
         }
-        let accepted = try await persistently { try await client.complete(upload.id, sha256: sha256) }
+        let accepted = try await persistently(bars) { try await client.complete(upload.id, sha256: sha256) }
         return (accepted, bars)
     }
 
@@ -77,7 +83,7 @@ struct Uploader: Sendable {
         _ bars: ProgressBars
     ) async throws {
         guard let offset = layout.offset(of: number), let length = layout.sizes(of: number)?.upperBound else { return }
-        try await persistently {
+        try await persistently(bars) {
             try await client.put(part: number, of: id, length: length, body: file.pieces(at: offset, count: length))
         }
         bars.update { $0.received = max($0.received, 0) + length }
@@ -86,7 +92,7 @@ struct Uploader: Sendable {
     /// Follows an upload until nothing more happens by itself.
     func follow(_ id: String, _ bars: ProgressBars) async throws -> UploadView {
         while true {
-            let upload = try await persistently { try await client.upload(id) }
+            let upload = try await persistently(bars) { try await client.upload(id) }
             if upload.isSettled {
                 bars.update(force: true) { progress in
                     progress.shipped = upload.shippedBytes
@@ -122,28 +128,38 @@ struct Uploader: Sendable {
     }
 
     /// Runs a request again for as long as it may succeed: as the server says, else with a doubling delay.
-    private func persistently<Answer>(_ request: () async throws -> Answer) async throws -> Answer {
+    private func persistently<Answer>(
+        _ bars: ProgressBars? = nil,
+        _ request: () async throws -> Answer
+    ) async throws -> Answer {
         let start = ContinuousClock.now
         var delay = Duration.milliseconds(250)
         while true {
             let reason: String
             var wait = delay
+            var isLasting = false
             do {
                 return try await request()
             } catch let refusal as FerryClient.Refusal {
                 guard refusal.isTransient else { throw refusal.failure }
-                reason = refusal.problem.detail ?? refusal.problem.title
+                reason = refusal.text
                 wait = refusal.retryAfter ?? delay
+                // It is full for longer than a moment, and somebody may do something about it.
+                isLasting = refusal.problem.name == "staging-full"
             } catch let failure as CommandFailure {
                 throw failure
             } catch is CancellationError {
                 throw CancellationError()
             } catch {
                 try Task.checkCancellation()
-                reason = "\(error)"
+                reason = "\(client.url): \(words(for: error))"
             }
-            guard start.duration(to: .now) < patience else {
+            let passed = start.duration(to: .now)
+            guard passed < patience else {
                 throw CommandFailure(.unavailable, "gave up: \(Terminal.plain(reason))")
+            }
+            if isLasting || passed > WaitNotices.silence {
+                notices.waiting(Terminal.plain(reason), wait: wait, end: patience - passed, bars)
             }
             try await Task.sleep(for: wait * Double.random(in: 0.75...1.25))
             delay = min(delay * 2, .seconds(10))

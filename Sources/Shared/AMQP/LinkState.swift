@@ -14,6 +14,18 @@ public enum AMQPLinkState: Sendable, Equatable {
     case stopped
 }
 
+extension AMQPLinkState: CustomStringConvertible {
+    /// In words.
+    public var description: String {
+        switch self {
+        case .disconnected(let reason): reason ?? "nothing was tried yet"
+        case .connected: "connected"
+        case .blocked(let reason): "the broker takes no messages: \(reason)"
+        case .stopped: "stopped"
+        }
+    }
+}
+
 /// The state of one link, changed by its thread.
 final class LinkState: Sendable {
     private struct State {
@@ -69,7 +81,7 @@ final class LinkState: Sendable {
         }
         let timer = Task {
             try? await Task.sleep(for: within)
-            ticket.finish(.failure(.timedOut("no connection within \(within): \(self.current)")))
+            ticket.finish(.failure(.timedOut("no connection within \(within); \(self.current)")))
         }
         defer { timer.cancel() }
         try await ticket.value()

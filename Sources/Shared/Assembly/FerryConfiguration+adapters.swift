@@ -11,15 +11,20 @@ public import Service
 extension FerryConfiguration {
     /// Staging, index and broker.
     ///
-    /// - Parameter name: this process's name among all.
-    public func backend(name: String) throws -> Backend.Options {
+    /// - Parameters:
+    ///   - name: this process's name among all.
+    ///   - indexPatience: how long a question to the index waits for a connection; as long as for the answer where it
+    ///     is not given.
+    public func backend(name: String, indexPatience: Duration? = nil) throws -> Backend.Options {
         var options = DiskStaging.Options()
         options.fsync = staging.fsync
         options.maximumBytes = staging.maxBytes
+        var index = try index(name: name)
+        index.connectionPatience = indexPatience
         return Backend.Options(
             stagingPath: staging.path,
             staging: options,
-            redis: try index(name: name),
+            redis: index,
             amqp: try broker(name: name),
             targets: targetIDs,
             name: name

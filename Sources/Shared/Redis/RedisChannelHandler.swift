@@ -1,5 +1,6 @@
 // The end of the channel's pipeline: turns bytes into replies and hands them to the connection.
 
+internal import Glibc
 internal import NIOCore
 internal import NIOPosix
 
@@ -51,7 +52,7 @@ final class RedisChannelHandler: ChannelInboundHandler {
 /// An error of the network or TLS, as text for people.
 func describe(_ error: any Error) -> String {
     switch error {
-    case let error as IOError: error.description
+    case let error as IOError: String(cString: strerror(error.errnoCode))
     case let error as NIOConnectionError: describe(error)
     case let error as ChannelError:
         if case .connectTimeout = error { "no answer in time" } else { String(describing: error) }

@@ -4,8 +4,8 @@ public import Logging
 public import NIOCore
 internal import Synchronization
 
-/// A client for one server. `run()` keeps a connection alive; `send` and what is built on it use it, or wait for it as
-/// long as a command may take.
+/// A client for one server. `run()` keeps a connection alive; `send` and what is built on it use it, or wait for it, as
+/// long as a command may take where the configuration says nothing else.
 public final class RedisClient: RedisCommands, Sendable {
     typealias Waiter = CheckedContinuation<Result<RedisConnection, RedisError>, Never>
 
@@ -117,8 +117,9 @@ public final class RedisClient: RedisCommands, Sendable {
     /// Sends a command, once there is a connection, and waits for its reply.
     ///
     /// - Parameters:
-    ///   - timeout: how long to wait for a connection if there is none, and then, anew, how long for the reply (so that
-    ///     a caller whose time is nearly up does not end a connection that was just made); `commandTimeout` by default.
+    ///   - timeout: how long to wait for a connection if there is none, but no longer than `connectionPatience`; and
+    ///     then, anew, how long for the reply (so that a caller whose time is nearly up does not end a connection that
+    ///     was just made); `commandTimeout` by default.
     /// - Throws: `RedisError`; an error reply is `RedisError.server`. A command that cannot have reached the server
     ///   because its connection was closing is sent on the next one.
     public func send(
@@ -127,7 +128,7 @@ public final class RedisClient: RedisCommands, Sendable {
         timeout: Duration? = nil
     ) async throws(RedisError) -> RESPValue {
         let timeout = timeout ?? configuration.commandTimeout
-        let deadline = NIODeadline.after(timeout)
+        let deadline = NIODeadline.after(min(timeout, configuration.connectionPatience ?? timeout))
         while true {
             let connection = try await acquire(deadline: deadline)
             do {
@@ -146,7 +147,7 @@ public final class RedisClient: RedisCommands, Sendable {
         timeout: Duration? = nil
     ) async throws(RedisError) -> [RESPValue] {
         let timeout = timeout ?? configuration.commandTimeout
-        let deadline = NIODeadline.after(timeout)
+        let deadline = NIODeadline.after(min(timeout, configuration.connectionPatience ?? timeout))
         while true {
             let connection = try await acquire(deadline: deadline)
             do {

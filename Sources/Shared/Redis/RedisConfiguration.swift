@@ -43,8 +43,11 @@ public struct RedisConfiguration: Sendable {
     public var clientName: String?
     /// For resolving, connecting, TLS and login together.
     public var connectTimeout: Duration = .seconds(5)
-    /// For the reply to one command; before it, as long for a connection where there is none.
+    /// For the reply to one command.
     public var commandTimeout: Duration = .seconds(5)
+    /// Before that, for a connection where there is none; `nil` for as long as the command may take. Short where
+    /// somebody waits for an answer, yet long enough to outlast a connection that is just being replaced.
+    public var connectionPatience: Duration?
     /// Commands that may wait for replies at once, and callers that may wait for a connection.
     public var maxPending = 10_000
     /// Bytes of commands that may wait while the server does not read.

@@ -77,6 +77,28 @@ import Testing
         }
     }
 
+    @Test func whatAnotherProcessFreesIsSeenByWhoeverOnlyAsks() async throws {
+        let directory = try TemporaryDirectory("staging")
+        let second = try await open(directory)
+        try await second.create(try Sample.record(id))
+        _ = try await second.put(Bytes.seeded(1, count: 1_000), at: 0, of: id)
+        let first = try await open(directory) {
+            $0.recount = .zero
+            $0.maximumBytes = 1_500
+        }
+        #expect(try await first.space().room == 500)
+        try await second.discard(id)
+        try await eventually("there is room again") { try await first.space().room == 1_500 }
+        #expect(try await first.space().whole == 1_500)
+    }
+
+    @Test func theFileSystemIsABoundToo() async throws {
+        let staging = try await open(try TemporaryDirectory("staging"))
+        let space = try await staging.space()
+        #expect(space.limit == .max && space.whole == space.capacity && space.room == space.free)
+        #expect(space.capacity > 0 && space.capacity < .max)
+    }
+
     @Test func freeSpaceIsKept() async throws {
         let directory = try TemporaryDirectory("staging")
         let staging = try await open(directory) { $0.reserve = .max / 2 }

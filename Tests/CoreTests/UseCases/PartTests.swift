@@ -68,7 +68,7 @@ struct PartTests {
         let world = World(stagingLimit: 4_999)
         try world.run { [first, second] in
             let client = try await world.client()
-            let id = try await client.create("a", size: 5_000).upload.id
+            let id = try await client.create("a", size: nil).upload.id
             try await client.put(1, of: id, first)
             await #expect(throws: IntakeError.stagingFull(retryAfter: .seconds(30))) {
                 try await client.put(2, of: id, second)

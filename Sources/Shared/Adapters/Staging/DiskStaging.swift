@@ -62,9 +62,7 @@ public final class DiskStaging: Staging {
 
     /// Begins a part, if there is room.
     public func beginPart(of id: UploadID, offset: Int64, size: Int64) async throws(StagingError) -> any PartWriter {
-        if directory.ledger.beginWalk(every: directory.options.recount) {
-            pool.later { [directory] in directory.walk() }
-        }
+        recountIfDue()
         let part = try await run { directory throws(StagingError) in
             try directory.beginPart(of: id, offset: offset, size: size)
         }
@@ -147,12 +145,23 @@ public final class DiskStaging: Staging {
         return count
     }
 
-    /// How much room there is. Asking does not count anew.
+    /// How much room there is. It is counted anew where that is due, but not waited for.
     public func space() async throws(StagingError) -> StagingSpace {
-        try await run { directory throws(StagingError) in
-            let free = try directory.fileSystem().free
-            return StagingSpace(used: directory.ledger.used, limit: directory.ledger.limit, free: free)
+        recountIfDue()
+        return try await run { directory throws(StagingError) in
+            let system = try directory.fileSystem()
+            return StagingSpace(
+                used: directory.ledger.used,
+                limit: directory.ledger.limit,
+                free: system.free,
+                capacity: system.capacity
+            )
         }
+    }
+
+    private func recountIfDue() {
+        guard directory.ledger.beginWalk(every: directory.options.recount) else { return }
+        pool.later { [directory] in directory.walk() }
     }
 
     private func delete(_ name: EntryName) async throws(StagingError) {

@@ -118,7 +118,7 @@ extension StagingDirectory {
     // MARK: Room
 
     /// Bytes that the file system has free for this account, and how many of them stay free.
-    func fileSystem() throws(StagingError) -> (free: Int64, keep: Int64) {
+    func fileSystem() throws(StagingError) -> (free: Int64, keep: Int64, capacity: Int64) {
         var status = statvfs()
         guard uninterrupted({ fstatvfs(root.descriptor.number, &status) }) == 0 else {
             throw .system("statvfs", "the staging directory")
@@ -128,7 +128,10 @@ extension StagingDirectory {
             return overflow ? .max : product
         }
         let keep = options.reserve ?? min(64 << 20, bytes(status.f_blocks) / 100)
-        return (bytes(status.f_bavail), keep)
+        // What the system keeps for root is nobody else's.
+        let others = status.f_bfree > status.f_bavail ? status.f_bfree - status.f_bavail : 0
+        let capacity = max(0, bytes(status.f_blocks).adding(-bytes(others)).adding(-keep))
+        return (bytes(status.f_bavail), keep, capacity)
     }
 
     /// Counts the bytes of all parts by their names, and takes the sum over.

@@ -113,13 +113,22 @@ public struct StagingSpace: Hashable, Sendable {
     public var limit: Int64
     /// Bytes that the file system has free.
     public var free: Int64
+    /// Bytes that parts could occupy on the file system if nothing else were on it.
+    public var capacity: Int64
 
-    /// All three, in bytes.
-    public init(used: Int64, limit: Int64, free: Int64) {
+    /// All four, in bytes.
+    public init(used: Int64, limit: Int64, free: Int64, capacity: Int64) {
         self.used = used
         self.limit = limit
         self.free = free
+        self.capacity = capacity
     }
+
+    /// The most that can be stored now, roughly: parts on their way have reserved some of it, and other processes are
+    /// seen late.
+    public var room: Int64 { max(0, min(limit - used, free)) }
+    /// The most that could be stored if staging were empty.
+    public var whole: Int64 { min(limit, capacity) }
 }
 
 /// The directory of acknowledged parts, shared by API and workers. Every method that makes something returns only
@@ -153,6 +162,6 @@ public protocol Staging: Sendable {
     ) async throws(StagingError) -> [UploadID]
     /// Removes what crashed processes left: unfinished parts and half-deleted uploads, older than an age.
     func sweep(olderThan age: Duration) async throws(StagingError) -> Int
-    /// How much room there is.
+    /// How much room there is. What others freed or used is seen late, but is seen even if only this is asked.
     func space() async throws(StagingError) -> StagingSpace
 }

@@ -164,7 +164,7 @@ public protocol UploadStore: Sendable {
 
     // MARK: Workers' roll
 
-    /// Tells that a worker is alive; forgotten after `lifetime` without another.
+    /// Tells that a worker is alive; forgotten after `lifetime` without another, so that none at all takes it off.
     func announce(_ worker: WorkerPresence, lifetime: Duration) async throws(StoreError)
     /// The workers that are alive.
     func workers() async throws(StoreError) -> [WorkerPresence]

@@ -26,6 +26,10 @@ public enum IntakeError: Error, Hashable, Sendable {
     case wrongPartSize(expected: ClosedRange<Int64>, received: Int64)
     /// The bytes do not have the digest that the request declares.
     case digestMismatch(declared: SHA256Digest, received: SHA256Digest)
+    /// The part comes after one that is shorter than the others, which can only be the last.
+    case partAfterLast(number: Int64, last: Int64)
+    /// A part that is shorter than the others is not the last: the parts can never be a whole file.
+    case partTooShort(number: Int64)
     /// The offset holds other content.
     case partConflict(number: Int64)
     /// Not all parts are there.
@@ -61,6 +65,34 @@ public enum IntakeError: Error, Hashable, Sendable {
             // No descriptor, no memory, a flush that failed: it may pass, and nothing was promised.
             case .failed: .unavailable(error.description, retryAfter: .seconds(5))
             }
+    }
+}
+
+extension IntakeError: CustomStringConvertible {
+    /// In an operator's words.
+    public var description: String {
+        switch self {
+        case .invalid(let field, let reason): "\(field): \(reason)"
+        case .targetUnknown(let target): "no target \(target) is configured"
+        case .targetExists(let path): "a file is at \(path)"
+        case .differentContent(let id): "upload \(id) is of other content"
+        case .ownerRevoked(let owner): "\(owner) may not send files any more"
+        case .uploadInProgress: "another upload holds the path"
+        case .tooLarge(let limit): "at most \(limit) bytes are accepted"
+        case .notFound: "there is no such upload"
+        case .gone(let state), .wrongState(let state): "the upload is \(state.rawValue)"
+        case .partOutOfRange(let number, let count): "part \(number) is out of range: there are \(count)"
+        case .partAfterLast(let number, let last): "part \(number) comes after part \(last), which is the last"
+        case .partTooShort(let number): "part \(number) is shorter than the part size and is not the last"
+        case .wrongPartSize(let expected, let received):
+            "a part of \(expected.lowerBound) to \(expected.upperBound) bytes has \(received)"
+        case .digestMismatch(let declared, let received): "the bytes have the SHA-256 \(received), not \(declared)"
+        case .partConflict(let number): "part \(number) has other bytes already"
+        case .partsMissing(let numbers): "parts \(numbers) are missing"
+        case .committing: "the file is being given its final name"
+        case .stagingFull: "staging has no room"
+        case .unavailable(let reason, _), .internal(let reason): reason
+        }
     }
 }
 

@@ -99,8 +99,9 @@ extension UploadIntake {
                 } else {
                     false
                 }
-            // What is there may be what this very request made, the first time it was sent.
-            if isTaken, record.idempotencyKey == nil { throw .targetExists(record.path) }
+            // What is there may be what this very request made, the first time it was sent; and what fills staging too.
+            let refusal = isTaken ? .targetExists(record.path) : try await refusalForRoom(record)
+            if let refusal, record.idempotencyKey == nil { throw refusal }
             // The record comes first: what the index knows, staging has. A refused creation takes it away again.
             try await staged { () throws(StagingError) in try await staging.create(record) }
             let result: CreateResult
@@ -113,9 +114,9 @@ extension UploadIntake {
             }
             switch result {
             case .created(let upload):
-                if isTaken {
+                if let refusal {
                     try await takeBack(upload, for: principal)
-                    throw .targetExists(record.path)
+                    throw refusal
                 }
                 events.publish(.uploadCreated, upload)
                 return .created(upload)
@@ -131,6 +132,15 @@ extension UploadIntake {
                 guard surroundings.now() < deadline else { throw .uploadInProgress(retryAfter: .seconds(5)) }
             }
         }
+    }
+
+    /// Why a file of the declared size has no place in staging, where all of it must lie at once: it never can, or not
+    /// now. Nothing is reserved: whether a part finds room is decided when it comes.
+    private func refusalForRoom(_ record: UploadRecord) async throws(IntakeError) -> IntakeError? {
+        guard let size = record.size, size > 0 else { return nil }
+        let space = try await staged { () throws(StagingError) in try await staging.space() }
+        if size > space.whole { return .tooLarge(limit: space.whole) }
+        return size > space.room ? IntakeError(StagingError.full) : nil
     }
 
     /// Whether an earlier attempt of the same owner to send the whole file in one request makes room for this one: its

@@ -76,6 +76,10 @@ extension UploadIntake {
             return size
         }
         let parts = try await asking { () throws(StoreError) in try await store.parts(of: upload.id) }
+        // Two parts that were on their way at once: neither can be taken back, for both were acknowledged.
+        if let short = parts.dropLast().first(where: { $0.part.size < upload.record.partSize }) {
+            throw .partTooShort(number: upload.record.layout.number(at: short.part.offset))
+        }
         let size = parts.map(\.part.end).max() ?? 0
         guard Manifest(parts.map(\.part)).covers(size) else { throw .partsMissing(try await missing(upload)) }
         return size

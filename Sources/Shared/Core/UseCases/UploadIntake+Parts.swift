@@ -86,10 +86,35 @@ extension UploadIntake {
         }
         guard sizes.contains(length) else { throw .wrongPartSize(expected: sizes, received: length) }
         guard offset + length <= limits.maximumSize else { throw .tooLarge(limit: limits.maximumSize) }
+        if upload.record.size == nil { try await checkOrder(of: number, at: offset, length: length, in: upload) }
         let writer = try await staged { () throws(StagingError) in
             try await staging.beginPart(of: id, offset: offset, size: length)
         }
         return PartIntake(intake: self, upload: upload, number: number, declared: digest, writer: writer)
+    }
+
+    /// Where the file's size is not known yet, any part may turn out to be the last, and only the last may be shorter
+    /// than the others: a short one before a part that is there, and any part after a short one, would leave a gap that
+    /// nothing can fill. What is there already stays what it is. Of two that are on their way at once neither sees the
+    /// other; then `complete` says so.
+    private func checkOrder(
+        of number: Int64,
+        at offset: Int64,
+        length: Int64,
+        in upload: Upload
+    ) async throws(IntakeError) {
+        let partSize = upload.record.partSize
+        let received = upload.received
+        let hasShortPart = received.bytes < received.parts * partSize
+        guard received.parts > 0, hasShortPart || length < partSize else { return }
+        let parts = try await asking { () throws(StoreError) in try await store.parts(of: upload.id) }.map(\.part)
+        guard !parts.contains(where: { $0.offset == offset }) else { return }
+        if let short = parts.first(where: { $0.size < partSize && $0.offset < offset }) {
+            throw .partAfterLast(number: number, last: upload.record.layout.number(at: short.offset))
+        }
+        guard length == partSize || !parts.contains(where: { $0.offset > offset }) else {
+            throw .wrongPartSize(expected: partSize...partSize, received: length)
+        }
     }
 
     /// Records a durable part.
