@@ -2,7 +2,7 @@
 
 /// The list.
 enum Faults {
-    static let all: [any Fault] = processes + index + broker + network + target + content + commit
+    static let all: [any Fault] = processes + power + index + broker + network + target + content + commit
 
     /// The faults of these names; all where none is given.
     static func named(_ names: [String]) throws(UnknownFault) -> [any Fault] {

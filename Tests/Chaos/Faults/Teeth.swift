@@ -114,6 +114,6 @@ struct PartFileLeft: Fault {
 extension Faults {
     /// Run by `FAULTS=teeth` only.
     static let teeth: [any Fault] = [
-        NoOutbox(), AckBeforeWork(), WrongBytes(), FileGone(), StagingLost(), PartFileLeft(),
+        NoOutbox(), AckBeforeWork(), NoFlush(), WrongBytes(), FileGone(), StagingLost(), PartFileLeft(),
     ]
 }

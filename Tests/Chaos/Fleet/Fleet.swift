@@ -60,7 +60,8 @@ final class Fleet: Sendable {
         return member
     }
 
-    func waitUntilReady() async throws {
+    /// - Parameter workers: whether they are waited for too.
+    func waitUntilReady(workers isWithWorkers: Bool = true) async throws {
         for member in apis {
             guard case .api(let port) = member.kind else { continue }
             let client = FerryClient(http: http, url: "http://127.0.0.1:\(port)", token: tokens["ops"] ?? "")
@@ -68,6 +69,7 @@ final class Fleet: Sendable {
                 try await client.send(.GET, "/readyz", timeout: 5).status == 200
             }
         }
+        guard isWithWorkers else { return }
         try await eventually("all workers are known", within: .seconds(60), every: .milliseconds(50)) {
             let answer = try await operations.send(.GET, "/v1/workers", timeout: 5)
             let text = String(decoding: answer.body, as: UTF8.self)

@@ -88,12 +88,15 @@ final class Member: Sendable {
     var isRunning: Bool { pid != nil }
 
     /// Starts it, if it does not run.
-    func start() throws {
+    ///
+    /// - Parameter variables: win over its configuration.
+    func start(with variables: [String: String] = [:]) throws {
         guard !isRunning else { return }
         var environment: [String: String?] = [:]
         for name in ProcessInfo.processInfo.environment.keys where name.hasPrefix("FERRY_") {
             environment.updateValue(nil, forKey: name)
         }
+        environment.merge(variables) { $1 }
         let arguments = ["--config", configuration] + (isWorker ? ["--name", name] : [])
         let started = try ChildProcess(program, arguments, environment: environment, output: log)
         child.withLock { $0 = started }
