@@ -75,7 +75,8 @@ extension SFTPError: CustomStringConvertible {
         case .execRefused(let reason): "the server does not run commands: \(reason)"
         case .invalidArgument(let what): "invalid argument: \(what)"
         case .limitExceeded(let what): "limit exceeded: \(what)"
-        case .breakerOpen(let retryAfter): "too many failed connections; next attempt in \(retryAfter.components.seconds + 1) s"
+        case .breakerOpen(let retryAfter):
+            "too many failed connections; next attempt in \(retryAfter.components.seconds + 1) s"
         case .closed: "closed"
         }
     }
