@@ -80,6 +80,32 @@ struct IndexKeeperTests {
         }
     }
 
+    @Test("Within the request that says that all was sent: a file without a size is not cut off")
+    func whileCompleting() throws {
+        let world = World()
+        try world.run {
+            let client = try await world.client()
+            try await world.startWorker(slots: 2)
+            let id = try await client.create("a", size: nil).upload.id
+            for (number, bytes) in WorldClient.parts(of: Self.file) { try await client.put(number, of: id, bytes) }
+            let isFirst = Mutex(true)
+            client.api.gate.watch { name in
+                guard name == "store.parts.before", isFirst.withLock({ $0 }) else { return }
+                isFirst.withLock { $0 = false }
+                world.server.wipe()
+            }
+            try await Gate.$current.withValue(client.api.gate) {
+                _ = try await client.insist { () throws(IntakeError) in
+                    try await client.api.intake.complete(id, digest: nil, for: World.owner)
+                }
+            }
+            client.api.gate.watch(nil)
+            #expect(!isFirst.withLock { $0 }, "the index was never asked for the parts")
+            try await world.settle()
+            try await world.expectArrived(id, Self.file, at: "a")
+        }
+    }
+
     private static func strike(_ loss: Loss, _ world: World, _ earlier: InMemoryIndex) {
         switch loss {
         case .wiped: world.server.wipe()

@@ -81,6 +81,10 @@ extension UploadIntake {
             throw .partTooShort(number: upload.record.layout.number(at: short.part.offset))
         }
         let size = parts.map(\.part.end).max() ?? 0
+        // An index that was emptied between the two questions would cut the file off, down to nothing.
+        guard parts.reduce(0, { $0 + $1.part.size }) >= upload.received.bytes else {
+            throw .unavailable("the index changed while it was asked", retryAfter: .seconds(1))
+        }
         guard Manifest(parts.map(\.part)).covers(size) else { throw .partsMissing(try await missing(upload)) }
         return size
     }
