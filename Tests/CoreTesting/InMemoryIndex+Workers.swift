@@ -136,14 +136,14 @@ extension InMemoryIndex {
     ) -> Change<WorkRefusal> {
         guard var entry = find(id, now) else { return .unknown }
         guard entry.upload.state.isMergeable else { return .refused(.state(entry.upload.state)) }
-        guard entry.holds(fence) else { return .refused(.staleFence) }
+        guard holds(entry, fence) else { return .refused(.staleFence) }
         entry.lease = Lease(fence: fence, holder: entry.lease?.holder ?? "", until: now + duration)
         _ = record(.merge(id), entry.upload.record.target, now + duration + .seconds(1))
         return .applied(save(entry), [])
     }
 
     mutating func release(_ id: UploadID, fence: Fence, _ now: Timestamp) {
-        guard var entry = find(id, now), entry.holds(fence), entry.upload.state.isMergeable else { return }
+        guard var entry = find(id, now), holds(entry, fence), entry.upload.state.isMergeable else { return }
         entry.revoke()
         _ = save(entry)
         _ = record(.merge(id), entry.upload.record.target, now)
@@ -158,7 +158,7 @@ extension InMemoryIndex {
     ) -> Change<WorkRefusal> {
         guard var entry = find(id, now) else { return .unknown }
         guard let state = entry.upload.state.after(.beginCommit) else { return .refused(.state(entry.upload.state)) }
-        guard entry.holds(fence) else { return .refused(.staleFence) }
+        guard holds(entry, fence) else { return .refused(.staleFence) }
         guard entry.upload.generation == generation else {
             return .refused(.staleGeneration(entry.upload.generation))
         }
@@ -172,7 +172,7 @@ extension InMemoryIndex {
         guard var entry = find(id, now) else { return .unknown }
         if entry.upload.state == .done, entry.upload.fence == fence { return .applied(entry.upload, []) }
         guard let state = entry.upload.state.after(.finish) else { return .refused(.state(entry.upload.state)) }
-        guard entry.holds(fence) else { return .refused(.staleFence) }
+        guard holds(entry, fence) else { return .refused(.staleFence) }
         entry.upload.atomic = atomic
         entry.note(.done, now, by: entry.holder)
         entry.upload.failure = nil
@@ -184,7 +184,7 @@ extension InMemoryIndex {
         guard var entry = find(request.job.upload, now) else { return .unknown }
         if entry.upload.state == .failed { return .applied(entry.upload, []) }
         guard entry.upload.state.after(.fail) != nil else { return .refused(.state(entry.upload.state)) }
-        let isAllowed = request.fence.map { entry.holds($0) } ?? entry.upload.state.isShippable
+        let isAllowed = request.fence.map { holds(entry, $0) } ?? entry.upload.state.isShippable
         guard isAllowed else { return .refused(.staleFence) }
         fail(&entry, request.failure, request.job, attempt: request.attempt, by: request.worker, now)
         return .applied(save(entry), [])
@@ -233,7 +233,7 @@ extension InMemoryIndex {
         case .ship(_, let offset):
             guard entry.upload.state.isShippable, let part = entry.parts[offset] else { return false }
             return !entry.isShipped(part)
-        case .merge: return entry.upload.state.isMergeable && (request.fence.map { entry.holds($0) } ?? true)
+        case .merge: return entry.upload.state.isMergeable && (request.fence.map { holds(entry, $0) } ?? true)
         case .clean: return entry.upload.state.isEnded && entry.cleanedAt == nil
         }
     }
@@ -259,6 +259,10 @@ extension InMemoryIndex {
         }
         _ = save(entry)
     }
+}
+
+extension InMemoryIndex {
+    private func holds(_ entry: Entry, _ fence: Fence) -> Bool { !checksFences || entry.holds(fence) }
 }
 
 extension UploadState {

@@ -58,6 +58,11 @@ public struct InMemoryIndex: Sendable {
             upload.generation != nil && part.state.shippedIn == upload.generation
         }
 
+        /// Whether what a claim's holder alone may change is the same in another.
+        func isUnchanged(from other: Entry) -> Bool {
+            upload == other.upload && lease?.until == other.lease?.until && releasedFence == other.releasedFence
+        }
+
         mutating func revoke() {
             if let fence = upload.fence { releasedFence = fence }
             lapses = 0
@@ -131,6 +136,8 @@ public struct InMemoryIndex: Sendable {
     var outbox: [TargetID: [Job: Timestamp]] = [:]
     /// Switched off only to show that it is missed.
     var recordsJobs = true
+    /// The same.
+    var checksFences = true
     var failedAt: [UploadID: Timestamp] = [:]
     var sweeps: [TargetID: [UploadID: Timestamp]] = [:]
     var tries: [Job: Set<String>] = [:]

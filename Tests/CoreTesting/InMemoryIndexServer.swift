@@ -13,6 +13,7 @@ public final class InMemoryIndexServer: Sendable {
 
     private let state = Mutex(State())
     private let clock: @Sendable () -> Timestamp
+    private let overtaken: @Sendable (String) -> Void
     private let empty: InMemoryIndex
 
     /// An empty index.
@@ -20,19 +21,34 @@ public final class InMemoryIndexServer: Sendable {
     /// - Parameters:
     ///   - clock: the server's time.
     ///   - recordsJobs: whether the outbox is kept. Without, a simulation must notice what is lost.
+    ///   - checksFences: whether a claim that another has followed is refused. Without, a simulation must notice it.
+    ///   - overtaken: told of every change that was made under a claim that was not the present one.
     public init(
         clock: @escaping @Sendable () -> Timestamp,
-        recordsJobs: Bool = true
+        recordsJobs: Bool = true,
+        checksFences: Bool = true,
+        overtaken: @escaping @Sendable (String) -> Void = { _ in }
     ) {
         self.clock = clock
+        self.overtaken = overtaken
         var empty = InMemoryIndex()
         empty.recordsJobs = recordsJobs
+        empty.checksFences = checksFences
         self.empty = empty
         state.withLock { $0.index = empty }
     }
 
     /// What it holds now: to look at, or for `rollBack`.
     public var index: InMemoryIndex { state.withLock { $0.index } }
+
+    /// Whether an entry of a target's outbox is due.
+    public func isDue(_ target: TargetID) -> Bool {
+        let now = clock()
+        return state.withLock { state in
+            guard let jobs = state.index.outbox[target], !jobs.isEmpty else { return false }
+            return jobs.values.contains { $0 <= now }
+        }
+    }
 
     /// Forgets everything, as `FLUSHALL` does.
     public func wipe() { state.withLock { $0.index = empty } }
@@ -71,5 +87,23 @@ public final class InMemoryIndexServer: Sendable {
             return .success(body(&state.index, now, state.run))
         }
         return try result.get()
+    }
+
+    /// Changes an upload under a claim, as `perform` does. Whether the claim was the present one is looked at here too,
+    /// apart from the index's own check: that one may be switched off, or wrong.
+    func perform<Value>(
+        as epoch: InMemoryIndex.Epoch,
+        under fence: Fence,
+        of id: UploadID,
+        _ body: (inout InMemoryIndex, Timestamp) -> Value
+    ) throws(StoreError) -> Value {
+        let (value, isOvertaken) = try perform(as: epoch) { index, now, _ -> (Value, Bool) in
+            let before = index.entries[id]
+            let value = body(&index, now)
+            guard let before, !before.holds(fence), let after = index.entries[id] else { return (value, false) }
+            return (value, !after.isUnchanged(from: before))
+        }
+        if isOvertaken { overtaken("\(id) was changed under claim \(fence), which another had followed") }
+        return value
     }
 }

@@ -40,16 +40,20 @@ public final class InMemoryJobQueue: JobQueue {
 
     private let state = Mutex(State())
     private let pause: @Sendable () async -> Void
+    private let arrived: @Sendable () -> Void
     private let answerProbe: @Sendable (TargetPath, TargetID) -> Bool?
 
     /// - Parameters:
     ///   - pause: awaited before each answer, so that a simulation can let others go first.
+    ///   - arrived: called after jobs were put in, so that a simulation's workers need not look again and again.
     ///   - answerProbe: what a target's workers answer; nil when nobody does.
     public init(
         pause: @escaping @Sendable () async -> Void = { await Task.yield() },
+        arrived: @escaping @Sendable () -> Void = {},
         answerProbe: @escaping @Sendable (TargetPath, TargetID) -> Bool? = { _, _ in nil }
     ) {
         self.pause = pause
+        self.arrived = arrived
         self.answerProbe = answerProbe
     }
 
@@ -73,7 +77,10 @@ public final class InMemoryJobQueue: JobQueue {
     }
 
     /// Puts a delivery (back) in, as a broker does after a lost connection.
-    public func put(_ delivery: Delivery) { state.withLock { $0.waiting.append(delivery) } }
+    public func put(_ delivery: Delivery) {
+        state.withLock { $0.waiting.append(delivery) }
+        arrived()
+    }
 
     /// What a lost broker does: nothing is left.
     public func wipe() { state.withLock { $0.waiting.removeAll() } }
@@ -83,6 +90,7 @@ public final class InMemoryJobQueue: JobQueue {
     /// Puts jobs in, or does what `behaviour` says.
     public func send(_ jobs: [Job], to target: TargetID) async -> [SendResult] {
         await pause()
+        defer { arrived() }
         return state.withLock { state in
             switch state.behaviour {
             case .refuses(let text): return jobs.map { _ in .refused(text) }

@@ -71,6 +71,7 @@ public final class InMemoryStaging: Staging {
     /// Faults to plant.
     public let faults: PortFaults<Operation, StagingError>
     private let state = Mutex(State())
+    private let turnoverCounter = Atomic(0)
     private let limit: Int64
     private let now: @Sendable () -> Timestamp
     private let newEpoch: @Sendable () -> String
@@ -108,16 +109,21 @@ public final class InMemoryStaging: Staging {
         }
     }
 
-    /// Flips one bit of some staged part, chosen by a number.
-    public func damageSome(_ number: Int) {
+    /// Flips one bit of some staged part, chosen by a number; false when there is none.
+    @discardableResult
+    public func damageSome(_ number: Int) -> Bool {
         let parts = state.withLock { state in
             state.uploads.values.flatMap { upload in upload.parts.values.map { (upload.record.id, $0.part) } }
         }.sorted { ($0.0, $0.1.offset) < ($1.0, $1.1.offset) }
-        if !parts.isEmpty { _ = damage(parts[number % parts.count].1, of: parts[number % parts.count].0) }
+        guard !parts.isEmpty else { return false }
+        return damage(parts[number % parts.count].1, of: parts[number % parts.count].0)
     }
 
     /// The uploads that it has.
     public var uploadIDs: Set<UploadID> { state.withLock { Set($0.uploads.keys) } }
+
+    /// How often an upload came or went: while it stays the same, so does `uploadIDs`.
+    public var turnover: Int { turnoverCounter.load(ordering: .relaxed) }
 
     /// What a power failure takes of an upload whose parts were not flushed.
     public func loseParts(of id: UploadID) { state.withLock { $0.uploads[id]?.parts = [:] } }
@@ -158,6 +164,7 @@ public final class InMemoryStaging: Staging {
                 return true
             }
             guard isNew else { throw .failed("create \(record.id): it exists") }
+            turnoverCounter.add(1, ordering: .relaxed)
         }
     }
 
@@ -250,7 +257,10 @@ public final class InMemoryStaging: Staging {
 
     /// Removes an upload.
     public func discard(_ id: UploadID) async throws(StagingError) {
-        try await faults.perform(.discard) { state.withLock { _ = $0.uploads.removeValue(forKey: id) } }
+        try await faults.perform(.discard) {
+            state.withLock { _ = $0.uploads.removeValue(forKey: id) }
+            turnoverCounter.add(1, ordering: .relaxed)
+        }
     }
 
     /// A page of uploads.

@@ -41,6 +41,19 @@ public final class InMemoryUploadStore: UploadStore {
         }
     }
 
+    private func change<Value>(
+        _ operation: Operation,
+        under fence: Fence?,
+        of id: UploadID,
+        _ body: (inout InMemoryIndex, Timestamp) -> Value
+    ) async throws(StoreError) -> Value {
+        guard let fence else { return try await change(operation, body) }
+        return try await faults.perform(operation) { () throws(StoreError) in
+            guard let epoch = attached.withLock({ $0 }) else { throw .rebuilding }
+            return try server.perform(as: epoch, under: fence, of: id, body)
+        }
+    }
+
     private func ask<Value>(
         _ operation: Operation,
         grows: Bool = false,
@@ -193,12 +206,12 @@ public final class InMemoryUploadStore: UploadStore {
         fence: Fence,
         for duration: Duration
     ) async throws(StoreError) -> Change<WorkRefusal> {
-        try await change(.renew) { $0.renew(id, fence: fence, for: duration, $1) }
+        try await change(.renew, under: fence, of: id) { $0.renew(id, fence: fence, for: duration, $1) }
     }
 
     /// Gives a claim up early, so that the next one need not wait; the safety job becomes due at once.
     public func release(_ id: UploadID, fence: Fence) async throws(StoreError) {
-        try await change(.release) { $0.release(id, fence: fence, $1) }
+        try await change(.release, under: fence, of: id) { $0.release(id, fence: fence, $1) }
     }
 
     /// Records what the final file will be; from here nothing can be cancelled.
@@ -208,24 +221,24 @@ public final class InMemoryUploadStore: UploadStore {
         generation: Generation,
         finalFile: FinalFile
     ) async throws(StoreError) -> Change<WorkRefusal> {
-        try await change(.beginCommit) {
+        try await change(.beginCommit, under: fence, of: id) {
             $0.beginCommit(id, fence: fence, generation: generation, finalFile: finalFile, $1)
         }
     }
 
     /// Records the commit, and the clean job.
     public func finish(_ id: UploadID, fence: Fence, atomic: Bool) async throws(StoreError) -> Change<WorkRefusal> {
-        try await change(.finish) { $0.finish(id, fence: fence, atomic: atomic, $1) }
+        try await change(.finish, under: fence, of: id) { $0.finish(id, fence: fence, atomic: atomic, $1) }
     }
 
     /// Records that an upload cannot go on by itself.
     public func fail(_ request: FailRequest) async throws(StoreError) -> Change<WorkRefusal> {
-        try await change(.fail) { $0.fail(request, $1) }
+        try await change(.fail, under: request.fence, of: request.job.upload) { $0.fail(request, $1) }
     }
 
     /// Counts a failed attempt and records the job again for later, or fails the upload when its attempts are spent.
     public func retry(_ request: RetryRequest) async throws(StoreError) -> RetryResult {
-        try await change(.retry) { $0.retry(request, $1) }
+        try await change(.retry, under: request.fence, of: request.job.upload) { $0.retry(request, $1) }
     }
 
     /// Records that nothing is left of an ended upload: frees the path, keeps an expiring history record.

@@ -8,14 +8,15 @@ struct CrashTests {
     static let file = Bytes.seeded(7, count: 9_000).array
 
     /// Sends a file while a worker meets a fate at a crossing; answers the worker's crossings.
+    ///
+    /// Other tests of the process go first: these are many.
     private func crossings(
         _ fate: Fate?,
         at crossing: Int,
         slots: Int,
         prepare: @escaping @Sendable (World, Gate) -> Void
-    )
-        throws -> [String]
-    {
+    ) async throws -> [String] {
+        await Task.yield()
         let world = World(seed: UInt64(crossing))
         let comment = "\(fate.map { "\($0)" } ?? "nothing") at \(crossing)"
         return try world.run {
@@ -40,19 +41,19 @@ struct CrashTests {
         "One worker, and its successor",
         arguments: [Fate.dies, .fails, .isCancelled, .stops(.seconds(40))]
     )
-    func sweep(fate: Fate) throws {
-        let count = try crossings(nil, at: 0, slots: 1) { _, _ in }.count
+    func sweep(fate: Fate) async throws {
+        let count = try await crossings(nil, at: 0, slots: 1) { _, _ in }.count
         #expect(count > 60)
-        for crossing in 0..<count { _ = try crossings(fate, at: crossing, slots: 1) { _, _ in } }
+        for crossing in 0..<count { _ = try await crossings(fate, at: crossing, slots: 1) { _, _ in } }
     }
 
     @Test(
         "Three jobs at once",
         arguments: [Fate.dies, .fails, .isCancelled, .stops(.seconds(40))]
     )
-    func concurrent(fate: Fate) throws {
-        let count = try crossings(nil, at: 0, slots: 3) { _, _ in }.count
-        for crossing in 0..<count { _ = try crossings(fate, at: crossing, slots: 3) { _, _ in } }
+    func concurrent(fate: Fate) async throws {
+        let count = try await crossings(nil, at: 0, slots: 3) { _, _ in }.count
+        for crossing in 0..<count { _ = try await crossings(fate, at: crossing, slots: 3) { _, _ in } }
     }
 
     /// Where the part file is lost.
@@ -79,15 +80,17 @@ struct CrashTests {
         arguments: [Fate.dies, .fails, .stops(.seconds(40))],
         Loss.allCases
     )
-    func partFileLost(fate: Fate, loss: Loss) throws {
-        let count = try crossings(nil, at: 0, slots: 1, prepare: loss.prepare).count
-        for crossing in 0..<count { _ = try crossings(fate, at: crossing, slots: 1, prepare: loss.prepare) }
+    func partFileLost(fate: Fate, loss: Loss) async throws {
+        let count = try await crossings(nil, at: 0, slots: 1, prepare: loss.prepare).count
+        for crossing in 0..<count { _ = try await crossings(fate, at: crossing, slots: 1, prepare: loss.prepare) }
     }
 
     @Test("The same seed tells the same story")
-    func repeats() throws {
-        let first = try crossings(.dies, at: 20, slots: 3) { _, _ in }
-        #expect(try crossings(.dies, at: 20, slots: 3) { _, _ in } == first)
-        #expect(try crossings(.dies, at: 21, slots: 3) { _, _ in } != first)
+    func repeats() async throws {
+        let first = try await crossings(.dies, at: 20, slots: 3) { _, _ in }
+        let again = try await crossings(.dies, at: 20, slots: 3) { _, _ in }
+        let other = try await crossings(.dies, at: 21, slots: 3) { _, _ in }
+        #expect(again == first)
+        #expect(other != first)
     }
 }

@@ -168,6 +168,10 @@ struct ShipPartTests {
             let client = try await world.client()
             let id = try await client.send(Self.file, to: "a")
             try await world.startWorker { $0.plan(.stops(.seconds(60)), at: "target.prepare.before") }
+            let sleeper = try #require(world.workers.first)
+            while !sleeper.gate.crossings.contains("target.prepare.before") {
+                try await world.clock.sleep(.milliseconds(10))
+            }
             try await world.startWorker { _ in }
             try await world.settle()
             #expect((world.server.index.uploads.first?.preparations ?? 0) > 1)

@@ -37,8 +37,9 @@ final class SeededExecutor: TaskExecutor {
     func step() -> Bool {
         let job = state.withLock { state -> UnownedJob? in
             guard !state.ready.isEmpty else { return nil }
-            let index = Int.random(in: state.ready.indices, using: &state.random)
-            return state.ready.remove(at: index)
+            // As `Int.random(in:using:)` chooses, without its generic ways: this is done at every step.
+            let (place, _) = state.random.next().multipliedFullWidth(by: UInt64(state.ready.count))
+            return state.ready.remove(at: Int(place))
         }
         guard let job else { return false }
         job.runSynchronously(on: asUnownedTaskExecutor())

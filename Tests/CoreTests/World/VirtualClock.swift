@@ -6,38 +6,58 @@ import Synchronization
 /// A clock whose sleepers wake in the order of their times, at once when nothing else can happen.
 final class VirtualClock: Sendable {
     private struct Sleeper: Sendable {
-        var until: Timestamp
+        var until: Int64
+        var key: Int
         var continuation: UnsafeContinuation<Void, Never>
     }
 
     private struct State: Sendable {
-        var now: Timestamp
+        var now: Int64
         var next = 0
-        var sleepers: [Int: Sleeper] = [:]
+        /// The one that wakes next comes last: it is taken at every step of an idle world.
+        var sleepers: [Sleeper] = []
         var cancelled: Set<Int> = []
+
+        mutating func insert(_ sleeper: Sleeper) {
+            var place = sleepers.count
+            // Of two with the same time the one that came first wakes first.
+            while place > 0, sleepers[place - 1].until <= sleeper.until { place -= 1 }
+            sleepers.insert(sleeper, at: place)
+        }
+
+        mutating func remove(_ key: Int) -> Sleeper? {
+            var place = 0
+            while place < sleepers.count {
+                if sleepers[place].key == key { return sleepers.remove(at: place) }
+                place += 1
+            }
+            return nil
+        }
     }
 
     private let state: Mutex<State>
 
-    init(now: Timestamp = Timestamp(microseconds: 1_700_000_000_000_000)) { state = Mutex(State(now: now)) }
+    init(now: Timestamp = Timestamp(microseconds: 1_700_000_000_000_000)) {
+        state = Mutex(State(now: now.microseconds))
+    }
 
-    var now: Timestamp { state.withLock { $0.now } }
+    var now: Timestamp { Timestamp(microseconds: state.withLock { $0.now }) }
 
     /// Lets a little time pass, so that a loop that never waits does not stop the world.
-    func tick() { state.withLock { $0.now = $0.now + .microseconds(5) } }
+    func tick() { state.withLock { $0.now += 5 } }
 
     /// Moves on by a time without waking anybody; they wake when everybody waits.
-    func advance(by duration: Duration) { state.withLock { $0.now = $0.now + duration } }
+    func advance(by duration: Duration) {
+        let time = duration.microseconds
+        state.withLock { $0.now += time }
+    }
 
     /// Moves on to the next sleeper's time and wakes it; false when nobody sleeps.
     func wakeNext() -> Bool {
         let sleeper = state.withLock { state -> Sleeper? in
-            guard let next = state.sleepers.min(by: { ($0.value.until, $0.key) < ($1.value.until, $1.key) }) else {
-                return nil
-            }
-            state.sleepers[next.key] = nil
-            state.now = max(state.now, next.value.until)
-            return next.value
+            guard let next = state.sleepers.popLast() else { return nil }
+            if next.until > state.now { state.now = next.until }
+            return next
         }
         sleeper?.continuation.resume()
         return sleeper != nil
@@ -45,16 +65,18 @@ final class VirtualClock: Sendable {
 
     /// Waits, cancelled or not: a stopped process notices nothing.
     func wait(_ duration: Duration) async {
+        let time = duration.microseconds
         await withUnsafeContinuation { continuation in
             state.withLock { state in
                 state.next += 1
-                state.sleepers[state.next] = Sleeper(until: state.now + duration, continuation: continuation)
+                state.insert(Sleeper(until: state.now + time, key: state.next, continuation: continuation))
             }
         }
     }
 
     /// Waits; throws at once when the task is cancelled.
     func sleep(_ duration: Duration) async throws {
+        let time = duration.microseconds
         let key = state.withLock { state in
             state.next += 1
             return state.next
@@ -62,15 +84,15 @@ final class VirtualClock: Sendable {
         await withTaskCancellationHandler {
             await withUnsafeContinuation { continuation in
                 let isOver = state.withLock { state in
-                    if state.cancelled.remove(key) != nil { return true }
-                    state.sleepers[key] = Sleeper(until: state.now + duration, continuation: continuation)
+                    if !state.cancelled.isEmpty, state.cancelled.remove(key) != nil { return true }
+                    state.insert(Sleeper(until: state.now + time, key: key, continuation: continuation))
                     return false
                 }
                 if isOver { continuation.resume() }
             }
         } onCancel: {
             let sleeper = state.withLock { state in
-                let sleeper = state.sleepers.removeValue(forKey: key)
+                let sleeper = state.remove(key)
                 if sleeper == nil { state.cancelled.insert(key) }
                 return sleeper
             }

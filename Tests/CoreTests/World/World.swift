@@ -22,6 +22,8 @@ enum Sabotage: Hashable, Sendable, CaseIterable {
     case acknowledgesFirst
     /// Parts are acknowledged before they are durable.
     case noFsync
+    /// A claim that another has followed can still change its upload.
+    case noFence
 }
 
 /// The servers that all processes share, and the thread and time in which they run.
@@ -31,7 +33,7 @@ final class World: Sendable {
         var background: [Task<Void, Never>] = []
         var workers: [WorldProcess] = []
         var started = 0
-        var hasJanitor = false
+        var rebuilds = 0
         var observe: (@Sendable () -> Void)?
     }
 
@@ -42,11 +44,16 @@ final class World: Sendable {
     let target: InMemoryTarget
     let queue: InMemoryJobQueue
     let bus = InMemoryEventBus()
+    /// Rings when a job arrives at the broker.
+    let arrivals = Bell()
     let limits: UploadLimits
     let sabotage: Set<Sabotage>
     /// Whether jobs are sent as soon as they are recorded, and not only when the relay looks.
     let sendsAtOnce: Bool
+    /// Whether operations take time, so that what goes wrong finds everybody in the middle of something.
+    let takesTime: Bool
     private let state: Mutex<State>
+    let promises = Promises()
 
     static let targetID = require(TargetID("t"))
     static let owner = Principal(owner: require(Owner("alice")), roles: [.uploader])
@@ -58,16 +65,21 @@ final class World: Sendable {
         limits: UploadLimits = UploadLimits(partSize: 4_096),
         sabotage: Set<Sabotage> = [],
         sendsAtOnce: Bool = false,
+        takesTime: Bool = false,
         probe: (@Sendable (TargetPath) -> Bool?)? = nil
     ) {
         let clock = clock
+        let promises = promises
         executor = SeededExecutor(seed: seed)
         state = Mutex(State(random: SeededRandom(seed: ~seed)))
         self.sabotage = sabotage
         self.sendsAtOnce = sendsAtOnce
+        self.takesTime = takesTime
         server = InMemoryIndexServer(
             clock: { clock.now },
-            recordsJobs: !sabotage.contains(.noOutbox)
+            recordsJobs: !sabotage.contains(.noOutbox),
+            checksFences: !sabotage.contains(.noFence),
+            overtaken: { promises.note($0) }
         )
         staging = InMemoryStaging(
             limit: stagingLimit,
@@ -77,10 +89,14 @@ final class World: Sendable {
         )
         let target = InMemoryTarget(faults: PortFaults(intercept: Gate.target), piece: 1_500, digest: World.digest)
         self.target = target
-        queue = InMemoryJobQueue(answerProbe: { path, _ in
-            if let probe { return probe(path) }
-            return target.files[path] != nil
-        })
+        let arrivals = arrivals
+        queue = InMemoryJobQueue(
+            arrived: { arrivals.ring() },
+            answerProbe: { path, _ in
+                if let probe { return probe(path) }
+                return target.files[path] != nil
+            }
+        )
         self.limits = limits
     }
 
@@ -128,7 +144,7 @@ final class World: Sendable {
         defer { endBackground() }
         let observe = state.withLock { $0.observe }
         while true {
-            if let result = told.result { return try result.get() }
+            if told.isOver, let result = told.result { return try result.get() }
             clock.tick()
             observe?()
             if !executor.step(), !clock.wakeNext() { throw WorldError.deadlock }
@@ -150,17 +166,33 @@ final class World: Sendable {
     /// Is called before every step of `run`.
     func observe(_ body: @escaping @Sendable () -> Void) { state.withLock { $0.observe = body } }
 
-    /// Runs something beside the story, until the story ends.
-    func background(_ work: @escaping @Sendable () async -> Void) {
+    /// Runs something beside the story, until the story ends, or the process of which it is a part.
+    func background(of process: WorldProcess? = nil, _ work: @escaping @Sendable () async -> Void) {
         let task = Task(executorPreference: executor) { await work() }
         state.withLock { $0.background.append(task) }
+        process?.gate.ends(task)
     }
+
+    /// How long an operation takes: every fourth some time, as chance has it.
+    func delay() -> Duration? {
+        guard takesTime else { return nil }
+        let number = random()
+        return number % 4 == 0 ? .milliseconds(Int64((number >> 8) % 400)) : nil
+    }
+
+    /// How long it takes to notice something: up to 200 ms, as chance has it.
+    func pause() async throws { try await clock.sleep(.microseconds(Int64(random() % 200_000))) }
 
     /// A process that has found the index to be staging's, and keeps looking.
     func process(_ name: String) async throws -> WorldProcess {
         let process = WorldProcess(name, in: self)
-        while try await process.keeper.check() == .waiting { try await clock.sleep(.milliseconds(100)) }
-        background { await process.keeper.run(losses: AsyncStream { _ in }) { _ in } }
+        // An index that is full or away is asked again, as one that somebody else reads anew is.
+        while await !process.finds() { try await clock.sleep(.milliseconds(100)) }
+        background(of: process) {
+            await process.keeper.run(losses: AsyncStream { _ in }) { outcome in
+                if case .success(.rebuilt) = outcome { self.state.withLock { $0.rebuilds += 1 } }
+            }
+        }
         return process
     }
 
@@ -178,21 +210,22 @@ final class World: Sendable {
         }
         let worker = try await process("worker-\(number)")
         planned(worker.gate)
-        if sendsAtOnce { background { await worker.relay.run() } }
+        if sendsAtOnce { background(of: worker) { await worker.relay.run() } }
         if number == 1 {
             background { [queue] in
                 // The outbox. What the broker has taken is not sent again, so it may look often.
                 while (try? await self.clock.sleep(.milliseconds(500))) != nil {
-                    if queue.isAvailable { _ = try? await worker.relay.relayDue(of: World.targetID) }
+                    guard self.server.isDue(World.targetID), queue.isAvailable else { continue }
+                    let alive = self.workers.first { !$0.gate.isDead }
+                    _ = try? await (alive ?? worker).relay.relayDue(of: World.targetID)
                 }
             }
         }
         state.withLock { $0.workers.append(worker) }
         for slot in 0..<slots { background { await worker.work(slot: slot) } }
         background {
-            while !worker.gate.isDead {
-                guard (try? await self.clock.sleep(.milliseconds(200))) != nil else { return }
-            }
+            if !worker.gate.isDead { await worker.gate.death.wait() }
+            guard (try? await self.pause()) != nil else { return }
             try? await self.startWorker(slots: slots, planned: succession, succession: succession)
         }
     }
@@ -232,6 +265,9 @@ final class World: Sendable {
     /// The workers that were started, dead ones too.
     var workers: [WorldProcess] { state.withLock { $0.workers } }
 
+    /// How often the index was read anew by a process that was there already.
+    var rebuilds: Int { state.withLock { $0.rebuilds } }
+
     /// Waits until no job is left anywhere, for longer than it takes to notice that an index was lost.
     func settle(within limit: Duration = .seconds(1_800)) async throws {
         let deadline = clock.now + limit
@@ -262,13 +298,29 @@ final class World: Sendable {
     }
 }
 
+/// What was promised and not kept, in the words of who noticed it.
+final class Promises: Sendable {
+    private let list = Mutex<[String]>([])
+
+    var broken: [String] { list.withLock { $0 } }
+
+    func note(_ what: String) { list.withLock { $0.append(what) } }
+}
+
 /// The end of a story.
 private final class Told<Value: Sendable>: Sendable {
     private let outcome = Mutex<Result<Value, any Error>?>(nil)
+    private let over = Atomic(false)
+
+    /// Asked at every step.
+    var isOver: Bool { over.load(ordering: .acquiring) }
 
     var result: Result<Value, any Error>? { outcome.withLock { $0 } }
 
-    func end(_ result: Result<Value, any Error>) { outcome.withLock { $0 = result } }
+    func end(_ result: Result<Value, any Error>) {
+        outcome.withLock { $0 = result }
+        over.store(true, ordering: .releasing)
+    }
 }
 
 /// A literal of a test that is known to be well-formed.

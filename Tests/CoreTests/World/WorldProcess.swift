@@ -24,7 +24,7 @@ final class WorldProcess: Sendable {
     init(_ name: String, in world: World) {
         self.name = name
         self.world = world
-        gate = Gate(clock: world.clock)
+        gate = Gate(clock: world.clock, delay: { world.delay() })
         store = InMemoryUploadStore(world.server, faults: PortFaults(intercept: Gate.store))
         leases = InMemoryLeaseStore(world.server, faults: PortFaults(intercept: Gate.leases))
         relay = OutboxRelay(store: store, queue: world.queue)
@@ -64,6 +64,11 @@ final class WorldProcess: Sendable {
         clean = CleanUpload(ports)
     }
 
+    /// Whether the index is staging's, after whatever had to be done for that.
+    func finds() async -> Bool {
+        do throws(IntakeError) { return try await keeper.check() != .waiting } catch { return false }
+    }
+
     /// Nothing is being worked on.
     var isIdle: Bool { running.withLock { $0.isEmpty } }
 
@@ -75,7 +80,8 @@ final class WorldProcess: Sendable {
         while !gate.isDead, !Task.isCancelled {
             let count = world.queue.waiting.count
             guard count > 0, let delivery = world.queue.take(at: Int(world.random() % UInt64(count))) else {
-                guard (try? await world.clock.sleep(.milliseconds(200))) != nil else { return }
+                if count == 0 { await world.arrivals.wait() }
+                guard (try? await world.pause()) != nil else { return }
                 continue
             }
             running.withLock { $0[slot] = delivery.job.upload }
