@@ -112,6 +112,16 @@ struct SimulatedClient: Sendable {
         }
     }
 
+    /// Sends all parts again, and says once more that these are all.
+    func sendAgain(_ id: UploadID) async throws {
+        do {
+            for number in Set(plan.order).sorted() { try await put(number, id) { _ in } }
+            _ = try await ask { process throws(IntakeError) in
+                try await process.intake.complete(id, digest: nil, for: plan.principal)
+            }
+        } catch is Overtaken {}
+    }
+
     private func cancel(_ id: UploadID, _ note: @escaping @Sendable ((inout Acknowledged) -> Void) -> Void) async throws
     {
         _ = try await ask { process throws(IntakeError) in try await process.intake.cancel(id, for: plan.principal) }

@@ -12,18 +12,18 @@ final class Simulation: Sendable {
         var violations: [String] = []
         /// Every crossing of every process, in order.
         var trace: [String] = []
-        var acknowledged = 0
-        var deadLetters = 0
+        /// What went wrong, and what became of it.
+        var census = Census()
     }
 
     private struct State: Sendable {
         var apis: [WorldProcess] = []
         var told: [Acknowledged]
-        var violations: [String] = []
         var renames = 0
+        var turnover = 0
         var staged: Set<UploadID> = []
+        var census = Census()
         var trace: [String] = []
-        var snapshot: InMemoryIndex?
     }
 
     private let seed: UInt64
@@ -31,10 +31,11 @@ final class Simulation: Sendable {
     let world: World
     private let state: Mutex<State>
 
-    init(seed: UInt64, isCalm: Bool = false, sabotage: Set<Sabotage> = []) {
+    /// - Parameter takesTime: whether operations take time.
+    init(seed: UInt64, isCalm: Bool = false, sabotage: Set<Sabotage> = [], takesTime: Bool = false) {
         self.seed = seed
         plan = SimulationPlan(seed: seed, isCalm: isCalm)
-        world = World(seed: seed, sabotage: sabotage, sendsAtOnce: true)
+        world = World(seed: seed, sabotage: sabotage, sendsAtOnce: true, takesTime: takesTime)
         state = Mutex(State(told: plan.sends.map { _ in Acknowledged() }))
     }
 
@@ -44,17 +45,33 @@ final class Simulation: Sendable {
         do {
             try world.run { try await self.live() }
         } catch {
-            state.withLock { $0.violations.append("ended by \(error)") }
+            violated("ended by \(error)")
         }
         return state.withLock { state in
             for api in state.apis { api.gate.watch(nil) }
             state.apis = []
-            let complete = state.told.count { $0.isComplete && !$0.isCancelled }
-            return Verdict(violations: state.violations, trace: state.trace, acknowledged: complete)
+            return Verdict(violations: world.promises.broken, trace: state.trace, census: state.census)
         }
     }
 
-    private func violated(_ what: String) { state.withLock { $0.violations.append(what) } }
+    private func violated(_ what: String) { world.promises.note(what) }
+
+    private func count(_ what: String, _ number: Int = 1) { state.withLock { $0.census.count(what, number) } }
+
+    /// Counts what only the end shows.
+    private func conclude() {
+        let (told, apis) = state.withLock { ($0.told, $0.apis) }
+        var census = Census()
+        for worker in world.workers { census.count("worker", worker.gate.met) }
+        for api in apis { census.count("api", api.gate.met) }
+        for event in world.bus.events { census.count(event.kind.rawValue) }
+        for upload in world.server.index.uploads { census.count("ended \(upload.state)") }
+        census.count("index read anew", world.rebuilds)
+        census.count("files", world.target.renames.count)
+        census.count("acknowledged as complete", told.count { $0.isComplete && !$0.isCancelled })
+        census.count("acknowledged as cancelled", told.count { $0.isCancelled })
+        state.withLock { $0.census.add(census) }
+    }
 
     // MARK: Living
 
@@ -76,9 +93,11 @@ final class Simulation: Sendable {
         }
         try await heal()
         try await world.settle(within: .seconds(600))
+        try await sendAgain(clients)
         try await settleDeadLetters(clients)
         try await giveUpTheRest()
         await judge()
+        conclude()
     }
 
     private func client(_ number: Int) -> SimulatedClient {
@@ -96,7 +115,7 @@ final class Simulation: Sendable {
         let api = try await world.process("api")
         trace(api.gate)
         state.withLock { $0.apis.append(api) }
-        world.background { await api.relay.run() }
+        world.background(of: api) { await api.relay.run() }
     }
 
     /// Does what goes wrong, when it does.
@@ -106,8 +125,6 @@ final class Simulation: Sendable {
             try await world.clock.sleep(time - passed)
             passed = time
             try await strike(fault)
-            let now = world.server.index
-            state.withLock { $0.snapshot = now }
         }
     }
 
@@ -118,16 +135,17 @@ final class Simulation: Sendable {
         let api = apis[Int(world.random() % UInt64(apis.count))]
         // Within the next operations, wherever that is.
         let soon = Int(world.random() % 12)
-        switch fault {
+        count("fault \(fault.kind)")
+        switch fault.kind {
         case .killWorker: worker?.gate.planSoon(.dies, in: soon)
-        case .stopWorker(let time): worker?.gate.planSoon(.stops(time), in: soon)
+        case .stopWorker: worker?.gate.planSoon(.stops(fault.lasts), in: soon)
         case .failWorker: worker?.gate.planSoon(.fails, in: soon)
         case .drainWorker: worker?.gate.planSoon(.isCancelled, in: soon)
         case .killAPI:
             // Another is there first: clients always find one.
             try await startAPI()
             api.gate.planSoon(.dies, in: soon % 4)
-        case .stopAPI(let time): api.gate.planSoon(.stops(time), in: soon % 4)
+        case .stopAPI: api.gate.planSoon(.stops(fault.lasts), in: soon % 4)
         case .failAPI:
             api.gate.planSoon(.fails, in: soon % 4)
             // Power failed with it: what was not flushed is gone.
@@ -135,19 +153,35 @@ final class Simulation: Sendable {
         case .wipeIndex: world.server.wipe()
         case .restartIndex: world.server.restart()
         case .setIndexBack:
-            if let snapshot = state.withLock({ $0.snapshot }) { world.server.rollBack(to: snapshot) }
-        case .fullIndex(let time): during(time) { self.world.server.setFull($0) }
-        case .brokerAway(let time): during(time) { self.world.queue.behaviour = $0 ? .isAway : .takes }
-        case .brokerRefuses(let time): during(time) { self.world.queue.behaviour = $0 ? .refuses("full") : .takes }
-        case .brokerLosesConfirms(let time):
-            during(time) { self.world.queue.behaviour = $0 ? .losesConfirms : .takes }
-        case .brokerWiped: world.queue.wipe()
-        case .duplicates: for delivery in world.queue.waiting { world.queue.put(delivery) }
-        case .flipStagedByte: world.staging.damageSome(Int(world.random() % 16))
+            let (earlier, turnover) = (world.server.index, world.staging.turnover)
+            world.background {
+                try? await self.world.clock.sleep(fault.lasts)
+                // What staging let go of in that time cannot be read from it: that loss is not survived.
+                guard self.world.staging.turnover == turnover else { return }
+                self.world.server.rollBack(to: earlier)
+                self.count("index set back")
+            }
+        case .fullIndex: during(fault.lasts) { self.world.server.setFull($0) }
+        case .brokerAway: during(fault.lasts) { self.world.queue.behaviour = $0 ? .isAway : .takes }
+        case .brokerRefuses: during(fault.lasts) { self.world.queue.behaviour = $0 ? .refuses("full") : .takes }
+        case .brokerLosesConfirms: during(fault.lasts) { self.world.queue.behaviour = $0 ? .losesConfirms : .takes }
+        case .brokerWiped:
+            count("jobs lost by the broker", world.queue.waiting.count)
+            world.queue.wipe()
+        case .duplicates:
+            // Those that are being worked on, or were, too.
+            let again = world.queue.sent.suffix(4)
+            count("jobs delivered twice", again.count)
+            for delivery in again { world.queue.put(delivery) }
+        case .flipStagedByte:
+            if world.staging.damageSome(Int(world.random() % 16)) { count("staged bytes flipped") }
         case .losePartFile:
             let files = world.target.partFiles.keys.sorted { $0.name < $1.name }
-            if let file = files.first { world.target.partFiles[file] = nil }
-        case .fullTarget(let time): during(time) { self.world.target.room = $0 ? 2_000 : .max }
+            if let file = files.first {
+                world.target.partFiles[file] = nil
+                count("part files lost")
+            }
+        case .fullTarget: during(fault.lasts) { self.world.target.room = $0 ? 2_000 : .max }
         case .strangerMakesFile: world.target.files[path("a")] = InMemoryTarget.File(bytes: [9, 9], modified: 3)
         case .strangerTakesFile: world.target.files[path("a")] = nil
         }
@@ -174,28 +208,28 @@ final class Simulation: Sendable {
 
     // MARK: Looking
 
-    /// After every step: what lies at a final path came there whole, and staging lets go only of what has ended.
+    /// After every step: what lies at a final path came there whole, and staging lets go only of what has ended. Where
+    /// neither has changed there is nothing to look at.
     private func look() {
-        let renames = world.target.renames
-        let staged = world.staging.uploadIDs
-        state.withLock { state in
-            if renames.count > state.renames {
-                for path in renames[state.renames...] {
-                    let found = world.target.files[path]?.bytes
-                    let isWhole = plan.sends.contains { $0.path == path.description && $0.bytes == found }
-                    if !isWhole, found != nil { state.violations.append("a wrong file appeared at \(path)") }
-                }
-                state.renames = renames.count
-            }
-            guard staged != state.staged else { return }
-            for id in state.staged.subtracting(staged) {
-                let known = world.server.index.uploads.first { $0.id == id }
-                if let known, !known.state.isEnded {
-                    state.violations.append("staging let go of \(id), \(known.state)")
-                }
-            }
-            state.staged = staged
+        let (count, turnover) = (world.target.renameCount, world.staging.turnover)
+        let seen = state.withLock { state in
+            defer { (state.renames, state.turnover) = (count, turnover) }
+            return (renames: state.renames, turnover: state.turnover)
         }
+        if count > seen.renames {
+            for path in world.target.renames[seen.renames...] {
+                let found = world.target.files[path]?.bytes
+                let isWhole = plan.sends.contains { $0.path == path.description && $0.bytes == found }
+                if !isWhole, found != nil { violated("a wrong file appeared at \(path)") }
+            }
+        }
+        guard turnover != seen.turnover else { return }
+        let staged = world.staging.uploadIDs
+        for id in state.withLock({ $0.staged }).subtracting(staged).sorted() {
+            let known = world.server.index.uploads.first { $0.id == id }
+            if let known, !known.state.isEnded { violated("staging let go of \(id), \(known.state)") }
+        }
+        state.withLock { $0.staged = staged }
     }
 
     // MARK: Judging
@@ -207,9 +241,10 @@ final class Simulation: Sendable {
             let failed = world.server.index.uploads.filter { $0.state == .failed }
             guard !failed.isEmpty else { return }
             let api = try await world.process("operations")
-            world.background { await api.relay.run() }
+            world.background(of: api) { await api.relay.run() }
             let letters = DeadLetters(api.intake) { _ in true }
             for upload in failed {
+                count("dead letters of \(upload.failure?.reason.rawValue ?? "nothing")")
                 do throws(IntakeError) { _ = try await letters.replay(upload.id, for: operations) } catch {
                     guard case .partsMissing(let numbers) = error else { continue }
                     let told = state.withLock { $0.told }
@@ -222,12 +257,26 @@ final class Simulation: Sendable {
         }
     }
 
+    /// What was acknowledged and is receiving again: one part was struck, and then the index was lost, with the dead letter
+    /// that asked for it. Its client finds a part missing, and sends it again.
+    private func sendAgain(_ clients: [SimulatedClient]) async throws {
+        let kinds = Set(plan.faults.map(\.fault.kind))
+        guard kinds.contains(.flipStagedByte), kinds.contains(.wipeIndex) else { return }
+        let receiving = Set(world.server.index.uploads.filter { $0.state == .receiving }.map(\.id))
+        for (number, told) in state.withLock({ $0.told }).enumerated() where told.isComplete && !told.isCancelled {
+            guard let id = told.id, receiving.contains(id) else { continue }
+            try await clients[number].sendAgain(id)
+            count("sent again")
+        }
+        try await world.settle(within: .seconds(600))
+    }
+
     /// Cancels what no client finished, so that nothing but leftovers can be left over.
     private func giveUpTheRest() async throws {
         let told = state.withLock { $0.told }
         let promised = Set(told.filter { $0.isComplete && !$0.isCancelled }.compactMap(\.id))
         let api = try await world.process("operations")
-        world.background { await api.relay.run() }
+        world.background(of: api) { await api.relay.run() }
         for upload in world.server.index.uploads where !upload.state.isEnded {
             if promised.contains(upload.id), !mayFail(upload) {
                 violated("\(upload.id) is \(upload.state) \(String(describing: upload.failure))")

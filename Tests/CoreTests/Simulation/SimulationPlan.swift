@@ -23,13 +23,19 @@ struct SimulationPlan: Sendable {
     }
 
     /// Something that goes wrong.
-    enum Fault: Hashable, Sendable {
-        case killWorker, stopWorker(Duration), failWorker, drainWorker
-        case killAPI, stopAPI(Duration), failAPI
-        case wipeIndex, restartIndex, setIndexBack, fullIndex(Duration)
-        case brokerAway(Duration), brokerRefuses(Duration), brokerLosesConfirms(Duration), brokerWiped, duplicates
-        case flipStagedByte, losePartFile, fullTarget(Duration)
-        case strangerMakesFile, strangerTakesFile
+    struct Fault: Hashable, Sendable {
+        enum Kind: String, Hashable, Sendable, CaseIterable {
+            case killWorker, stopWorker, failWorker, drainWorker
+            case killAPI, stopAPI, failAPI
+            case wipeIndex, restartIndex, setIndexBack, fullIndex
+            case brokerAway, brokerRefuses, brokerLosesConfirms, brokerWiped, duplicates
+            case flipStagedByte, losePartFile, fullTarget
+            case strangerMakesFile, strangerTakesFile
+        }
+
+        var kind: Kind
+        /// How long it goes on, where it does; of an index that is set back, how much it loses.
+        var lasts = Duration.zero
     }
 
     var sends: [Send]
@@ -70,36 +76,46 @@ struct SimulationPlan: Sendable {
             isSized: Int.random(in: 0..<4, using: &random) != 0,
             order: order,
             cancelsAfter: Int.random(in: 0..<5, using: &random) == 0 ? Int.random(in: 0...4, using: &random) : nil,
-            bytes: (0..<size).map { UInt8(truncatingIfNeeded: (seed >> UInt64($0 % 8 * 8)) ^ UInt64($0 / 8)) }
+            bytes: bytes(seed, count: size)
         )
+    }
+
+    /// Bytes that tell of their seed and place, written eight at once.
+    private static func bytes(_ seed: UInt64, count: Int) -> [UInt8] {
+        var words = [UInt64](repeating: seed, count: (count + 7) / 8)
+        for index in words.indices { words[index] = seed ^ UInt64(index) &* 0x0101_0101_0101_0101 }
+        return words.withUnsafeBytes { Array($0.prefix(count)) }
     }
 
     private static func fault(_ random: inout SeededRandom) -> Fault {
         func time(_ range: ClosedRange<Int>) -> Duration { .milliseconds(Int.random(in: range, using: &random)) }
+        func either(_ one: Fault.Kind, _ other: Fault.Kind) -> Fault.Kind { Bool.random(using: &random) ? one : other }
         switch Int.random(in: 0..<24, using: &random) {
-        case 0...2: return .killWorker
-        case 3: return .stopWorker(time(500...5_000))
-        case 4, 5: return .stopWorker(time(15_000...40_000))
-        case 6, 7: return .failWorker
-        case 8: return .drainWorker
-        case 9: return .killAPI
-        case 10: return .stopAPI(time(500...20_000))
-        case 11: return .failAPI
-        case 12: return .wipeIndex
-        case 13: return .restartIndex
-        case 14: return .setIndexBack
-        case 15: return .fullIndex(time(500...5_000))
-        case 16: return [.brokerAway(time(500...9_000)), .brokerRefuses(time(500...9_000))][Int(random.next() % 2)]
-        case 17: return .brokerLosesConfirms(time(500...5_000))
-        case 18: return [.brokerWiped, .duplicates][Int(random.next() % 2)]
-        case 19: return .flipStagedByte
+        case 0...2: return Fault(kind: .killWorker)
+        case 3: return Fault(kind: .stopWorker, lasts: time(500...5_000))
+        case 4, 5: return Fault(kind: .stopWorker, lasts: time(15_000...40_000))
+        case 6, 7: return Fault(kind: .failWorker)
+        case 8: return Fault(kind: .drainWorker)
+        case 9: return Fault(kind: .killAPI)
+        case 10: return Fault(kind: .stopAPI, lasts: time(500...20_000))
+        case 11: return Fault(kind: .failAPI)
+        case 12: return Fault(kind: .wipeIndex)
+        case 13: return Fault(kind: .restartIndex)
+        case 14: return Fault(kind: .setIndexBack, lasts: time(100...1_000))
+        case 15: return Fault(kind: .fullIndex, lasts: time(500...5_000))
+        case 16: return Fault(kind: either(.brokerAway, .brokerRefuses), lasts: time(500...9_000))
+        case 17: return Fault(kind: .brokerLosesConfirms, lasts: time(500...5_000))
+        case 18: return Fault(kind: either(.brokerWiped, .duplicates))
+        case 19: return Fault(kind: .flipStagedByte)
         // A byte that changes on the target after its part was proven is not promised to be noticed.
-        case 20, 21: return .losePartFile
-        case 22: return .fullTarget(time(500...9_000))
-        default: return [.strangerMakesFile, .strangerTakesFile][Int(random.next() % 2)]
+        case 20, 21: return Fault(kind: .losePartFile)
+        case 22: return Fault(kind: .fullTarget, lasts: time(500...9_000))
+        default: return Fault(kind: either(.strangerMakesFile, .strangerTakesFile))
         }
     }
 
     /// Somebody else puts files on the target, or takes them away.
-    var hasStranger: Bool { faults.contains { $0.fault == .strangerMakesFile || $0.fault == .strangerTakesFile } }
+    var hasStranger: Bool {
+        faults.contains { $0.fault.kind == .strangerMakesFile || $0.fault.kind == .strangerTakesFile }
+    }
 }
