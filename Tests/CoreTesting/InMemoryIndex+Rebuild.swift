@@ -14,6 +14,8 @@ extension InMemoryIndex {
             if holder == nil, !known.upload.state.isEnded {
                 paths[PathKey(target: record.target, path: record.path)] = record.id
             }
+            // An index that lost its last second may not know of a part file that was begun in it.
+            if !entry.upload.state.isEnded { entry.upload.preparations += 1 }
         } else {
             // An ended upload only waits to be cleaned away: it neither needs the path nor keeps another from it.
             if let holder, !holder.state.isEnded, ending == nil { return .refused(.pathHeld(by: holder.id)) }

@@ -56,6 +56,7 @@ public final class InMemoryStaging: Staging {
         var markers: [Marker.Kind: Marker] = [:]
         var unfinished: Int = 0
         var touchedAt: Timestamp
+        var struck: Int64?
         /// Why its record cannot be read.
         var unreadable: String?
     }
@@ -213,8 +214,11 @@ public final class InMemoryStaging: Staging {
         try await faults.perform(.strike) {
             let time = now()
             state.withLock { state in
-                guard let stored = state.uploads[id]?.parts[part.offset], stored.part == part else { return }
-                guard !isIntact(stored) else { return }
+                guard let upload = state.uploads[id] else { return }
+                if let stored = upload.parts[part.offset] {
+                    guard stored.part == part, !isIntact(stored) else { return }
+                }
+                state.uploads[id]?.struck = max(upload.struck ?? 0, part.offset)
                 state.uploads[id]?.parts[part.offset] = nil
                 state.uploads[id]?.touchedAt = time
             }
@@ -250,7 +254,8 @@ public final class InMemoryStaging: Staging {
             return StagedUpload(
                 record: upload.record,
                 parts: upload.parts.values.map(\.part).sorted { $0.offset < $1.offset },
-                markers: Marker.Kind.allCases.compactMap { upload.markers[$0] }
+                markers: Marker.Kind.allCases.compactMap { upload.markers[$0] },
+                struck: upload.struck
             )
         }
     }

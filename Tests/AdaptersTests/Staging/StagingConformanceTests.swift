@@ -225,14 +225,21 @@ import Testing
         for part in [damaged, sound] { _ = try await test.staging.put(bytes, at: part.offset, of: id, chunk: 100_000) }
         try test.damage(damaged, of: id)
         #expect(try await !test.staging.isIntact(damaged, of: id))
+        #expect(try await test.staging.read(id)?.struck == nil)
         for part in [damaged, sound] { try await test.staging.strike(part, of: id) }
         #expect(try await test.staging.read(id)?.parts == [sound])
+        #expect(try await test.staging.read(id)?.struck == damaged.offset)
         await #expect(throws: StagingError.notFound) { _ = try await test.staging.openPart(damaged, of: id) }
         #expect(try await test.staging.space().used == 3_000_000)
         #expect(try await test.staging.put(bytes, at: 4_096, of: id) == .stored(damaged))
         // A second worker that saw the damage does not strike what came since.
         try await test.staging.strike(damaged, of: id)
         #expect(try await test.staging.isIntact(damaged, of: id))
+        // One that the disk lost altogether is known too, and the last one counts.
+        try await test.staging.strike(part(bytes, at: 9_000_000_000), of: id)
+        #expect(try await test.staging.read(id)?.struck == 9_000_000_000)
+        try await test.staging.discard(id)
+        #expect(try await test.staging.read(id) == nil)
     }
 
     @Test(arguments: StagingKind.allCases) func thePartsTogetherAreTheFile(kind: StagingKind) async throws {

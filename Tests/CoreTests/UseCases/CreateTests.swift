@@ -174,4 +174,19 @@ struct CreateTests {
             #expect(try await world.staging.uploads(after: nil, touchedSince: nil, limit: 9).isEmpty)
         }
     }
+
+    @Test("What only the index has, because a refused creation was read by a rebuild, holds no path", arguments: [nil, "k"])
+    func ghost(key: String?) throws {
+        let world = World()
+        try world.run {
+            let client = try await world.client()
+            let ghost = try await client.create("a", size: 5_000, key: key).upload
+            try await world.staging.discard(ghost.id)
+            let created = try await client.create("a", size: 5_000, key: key)
+            guard case .created(let upload) = created else { Issue.record("\(created)"); return }
+            #expect(upload.id != ghost.id)
+            #expect(try await world.staging.read(upload.id) != nil)
+            #expect(try await client.api.intake.upload(ghost.id, for: World.owner).state == .cancelled)
+        }
+    }
 }

@@ -107,6 +107,34 @@ struct EndingTests {
         }
     }
 
+    @Test("A file whose size nobody declared does not end before a part that was acknowledged and struck")
+    func struckTail() throws {
+        let world = World()
+        try world.run {
+            let client = try await world.client()
+            let id = try await client.create("a", size: nil).upload.id
+            for (number, bytes) in WorldClient.parts(of: Self.file) { try await client.put(number, of: id, bytes) }
+            let part = Part(offset: 4_096, size: 904, digest: World.digest(Array(Self.file[4_096...])))
+            #expect(world.staging.damage(part, of: id))
+            let worker = try await world.process("w")
+            _ = await worker.ship.perform(id, offset: 4_096)
+            for isEmptied in [false, true] {
+                if isEmptied {
+                    world.server.wipe()
+                    _ = try await client.api.keeper.check()
+                }
+                await #expect(throws: IntakeError.partsMissing(PartNumbers([2]))) {
+                    _ = try await client.api.intake.complete(id, digest: nil, for: World.owner)
+                }
+            }
+            try await client.put(2, of: id, Self.file[4_096...])
+            _ = try await client.api.intake.complete(id, digest: nil, for: World.owner)
+            try await world.startWorker()
+            try await world.settle()
+            try await world.expectArrived(id, Self.file, at: "a")
+        }
+    }
+
     @Test("A part that was struck at the last moment: the ending is taken back")
     func struck() throws {
         let world = World()

@@ -11,6 +11,8 @@ local held = holder and holder ~= string.sub(KEYS[2], #prefix + 3) and load(hold
 if upload then
   -- A known upload that lost its lock takes it back.
   if not held and not ended[upload.fields.state] then redis.call('SET', KEYS[3], upload.id) end
+  -- An index that lost its last second may not know of a part file that was begun in it.
+  if not ended[upload.fields.state] then add(upload, 'preparations', 1) end
   return applied(upload)
 end
 -- An ended upload only waits to be cleaned away: it neither needs the path nor keeps another from it.

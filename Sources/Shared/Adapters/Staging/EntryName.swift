@@ -18,6 +18,8 @@ struct EntryName: Hashable, Sendable, CustomStringConvertible {
     static let trash = EntryName(trusted: "trash")
     static let record = EntryName(trusted: "upload.json")
     static let parts = EntryName(trusted: "parts")
+    /// Holds an empty directory for every offset at which a part was struck.
+    static let struck = EntryName(trusted: "struck")
     /// Where unfinished parts and markers are written, on the same file system as their place.
     static let temporary = EntryName(trusted: "tmp")
     /// The file of a part whose digest is not known yet.

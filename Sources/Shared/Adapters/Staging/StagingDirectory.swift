@@ -117,13 +117,29 @@ final class StagingDirectory: Sendable {
     /// A part's directory gets its one file before it is published and never another. So whatever is done relative to
     /// the open directory can never hit a part that was published later at the same offset.
     func strike(_ part: Part, of id: UploadID) throws(StagingError) {
-        guard let parts = try open(id)?.open(.parts), let place = try parts.open(.offset(part.offset)),
-            let file = try place.openFile(.part(part))
-        else { return }
+        guard let upload = try open(id), let parts = try upload.open(.parts) else { return }
+        guard let place = try parts.open(.offset(part.offset)) else {
+            return try unlessGone(upload, id) { () throws(StagingError) in try noteStruck(part.offset, in: upload) }
+        }
+        guard let file = try place.openFile(.part(part)) else { return }
         if try isIntact(part, file, place.path(.part(part))) { return }
+        try noteStruck(part.offset, in: upload)
         if try place.unlink(.part(part)) { ledger.change(-part.size) }
         try parts.removeDirectory(.offset(part.offset))
         if options.fsync { try parts.sync() }
+    }
+
+    /// Durable before the part goes: without it, a file that nobody declared a size for could end before the part.
+    private func noteStruck(_ offset: Int64, in upload: Directory) throws(StagingError) {
+        let struck = try upload.openOrMake(.struck)
+        _ = try struck.openOrMake(.offset(offset))
+        guard options.fsync else { return }
+        try struck.sync()
+        try upload.sync()
+    }
+
+    private func readStruck(in upload: Directory) throws(StagingError) -> Int64? {
+        try upload.open(.struck)?.entries().compactMap(\.offset).max()
     }
 
     private func isIntact(_ part: Part, _ file: Descriptor, _ path: String) throws(StagingError) -> Bool {
@@ -186,7 +202,12 @@ final class StagingDirectory: Sendable {
         for kind in Marker.Kind.allCases {
             if let marker = try readMarker(kind, in: upload) { markers.append(marker) }
         }
-        return StagedUpload(record: record, parts: try parts(in: upload), markers: markers)
+        return StagedUpload(
+            record: record,
+            parts: try parts(in: upload),
+            markers: markers,
+            struck: try readStruck(in: upload)
+        )
     }
 
     /// The names are the whole manifest; what is not named like a part is none.

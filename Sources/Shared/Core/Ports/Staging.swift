@@ -144,7 +144,7 @@ public protocol Staging: Sendable {
     func openPart(_ part: Part, of id: UploadID) async throws(StagingError) -> any PartReader
     /// The SHA-256 of the bytes of these parts, one after the other.
     func digest(of parts: [Part], of id: UploadID) async throws(StagingError) -> SHA256Digest
-    /// Removes a damaged part, if it is still this one.
+    /// Removes a damaged part, if it is still this one; that there was one, or was said to be, stays known.
     func strike(_ part: Part, of id: UploadID) async throws(StagingError)
     /// Publishes an ending. The first of a kind stays: answers the one that is there.
     func mark(_ marker: Marker, on id: UploadID) async throws(StagingError) -> Marker

@@ -182,12 +182,16 @@ public struct StagedUpload: Hashable, Sendable {
     public var parts: [Part]
     /// All endings.
     public var markers: [Marker]
+    /// The offset of the last part that was ever struck; nil where none was. A file whose size nobody declared does not
+    /// end before it, whatever parts are there now.
+    public var struck: Int64?
 
     /// What was read.
-    public init(record: UploadRecord, parts: [Part], markers: [Marker]) {
+    public init(record: UploadRecord, parts: [Part], markers: [Marker], struck: Int64? = nil) {
         self.record = record
         self.parts = parts
         self.markers = markers
+        self.struck = struck
     }
 
     /// Without the parts beyond a `complete` that counts: they raced with it and lost, and nobody was told that they
@@ -195,7 +199,9 @@ public struct StagedUpload: Hashable, Sendable {
     var withoutLateParts: StagedUpload {
         let manifest = Manifest(parts)
         for case .complete(let size, _, _) in markers where manifest.covers(size) {
-            return StagedUpload(record: record, parts: parts.filter { $0.end <= size }, markers: markers)
+            var others = self
+            others.parts = parts.filter { $0.end <= size }
+            return others
         }
         return self
     }

@@ -85,15 +85,20 @@ extension UploadIntake {
         guard parts.reduce(0, { $0 + $1.part.size }) >= upload.received.bytes else {
             throw .unavailable("the index changed while it was asked", retryAfter: .seconds(1))
         }
-        guard Manifest(parts.map(\.part)).covers(size) else { throw .partsMissing(try await missing(upload)) }
+        // Asked after the index: a part is struck from staging first, so that what the index lacks is seen here.
+        let struck = try await staged { () throws(StagingError) in try await staging.read(upload.id) }?.struck
+        guard Manifest(parts.map(\.part)).covers(size), struck.map({ $0 < size }) ?? true else {
+            throw .partsMissing(try await missing(upload, to: struck))
+        }
         return size
     }
 
-    func missing(_ upload: Upload) async throws(IntakeError) -> PartNumbers {
+    /// - Parameter offset: where there is a part at least, if the file's size does not tell.
+    func missing(_ upload: Upload, to offset: Int64? = nil) async throws(IntakeError) -> PartNumbers {
         let parts = try await asking { () throws(StoreError) in try await store.parts(of: upload.id) }
         let layout = upload.record.layout
         let present = Set(parts.map { layout.number(at: $0.part.offset) })
-        let count = layout.count ?? (present.max() ?? 0)
+        let count = layout.count ?? max(present.max() ?? 0, offset.map { layout.number(at: $0) } ?? 0)
         return PartNumbers((count == 0 ? [] : Array(1...count)).filter { !present.contains($0) })
     }
 
