@@ -268,12 +268,15 @@ final class World: Sendable {
     /// How often the index was read anew by a process that was there already.
     var rebuilds: Int { state.withLock { $0.rebuilds } }
 
-    /// Waits until no job is left anywhere, for longer than it takes to notice that an index was lost.
+    /// Waits until no job is left anywhere, for longer than it takes to notice that an index was lost; where an upload
+    /// stands still halfway, for longer than the janitor lets it stand.
     func settle(within limit: Duration = .seconds(1_800)) async throws {
         let deadline = clock.now + limit
         var quietRounds = 0
-        while quietRounds < 8 {
+        var isHalfway = false
+        while quietRounds < (isHalfway ? 50 : 8) {
             let index = server.index
+            isHalfway = index.uploads.contains { [.shipping, .merging, .committing].contains($0.state) }
             let isQuiet =
                 index.outboxEntries.isEmpty && queue.waiting.isEmpty && workers.allSatisfy { $0.isIdle }
             quietRounds = isQuiet ? quietRounds + 1 : 0
