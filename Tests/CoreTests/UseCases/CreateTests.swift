@@ -175,7 +175,7 @@ struct CreateTests {
         }
     }
 
-    @Test("What only the index has, because a refused creation was read by a rebuild, holds no path", arguments: [nil, "k"])
+    @Test("What only the index has, since a rebuild read a refused creation, holds no path", arguments: [nil, "k"])
     func ghost(key: String?) throws {
         let world = World()
         try world.run {
