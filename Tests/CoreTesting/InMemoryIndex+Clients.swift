@@ -117,7 +117,9 @@ extension InMemoryIndex {
 
     mutating func expire(_ id: UploadID, _ now: Timestamp) -> Change<ExpireRefusal> {
         guard var entry = find(id, now) else { return .unknown }
-        guard let state = entry.upload.state.after(.expire) else { return .refused(.state(entry.upload.state)) }
+        guard let state = entry.upload.state.after(.expire), !entry.isComplete else {
+            return .refused(.state(entry.upload.state))
+        }
         guard entry.upload.record.expiresAt <= now else { return .refused(.notDue(entry.upload)) }
         entry.note(.expired, now)
         let clean = end(&entry, state, at: now, now)

@@ -15,13 +15,13 @@ extension InMemoryIndex {
                 paths[PathKey(target: record.target, path: record.path)] = record.id
             }
             // An index that lost its last second may not know of a part file that was begun in it.
-            if !entry.upload.state.isEnded { entry.upload.preparations += 1 }
+            if !entry.upload.state.isEnded, staged.mayBeOnTarget { entry.upload.preparations += 1 }
         } else {
             // An ended upload only waits to be cleaned away: it neither needs the path nor keeps another from it.
             if let holder, !holder.state.isEnded, ending == nil { return .refused(.pathHeld(by: holder.id)) }
             entry = Entry(record)
             entry.upload.record.expiresAt = max(record.expiresAt, now + entry.lifetime)
-            entry.upload.preparations = 1
+            entry.upload.preparations = staged.mayBeOnTarget ? 1 : 0
             move(&entry, to: .receiving, now)
             let earlier = record.idempotencyKey.flatMap { repeats[RepeatKey(owner: record.owner, key: $0)] }
             enroll(

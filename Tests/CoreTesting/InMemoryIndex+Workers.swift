@@ -215,14 +215,18 @@ extension InMemoryIndex {
             // The claim ends with the attempt; a merge without a claim leaves that of another alone.
             if case .merge = request.job, request.fence != nil { entry.revoke() }
         }
-        entry.note(
-            .retried,
-            now,
-            by: request.worker,
-            job: request.job,
-            attempt: request.attempt,
-            failure: request.failure
-        )
+        // While a target is away all jobs come again and again: noted once.
+        let newest = entry.history.last
+        if request.limit != nil || newest?.kind != .retried || newest?.failure?.reason != request.failure.reason {
+            entry.note(
+                .retried,
+                now,
+                by: request.worker,
+                job: request.job,
+                attempt: request.attempt,
+                failure: request.failure
+            )
+        }
         let due = record(request.job, entry.upload.record.target, now + request.delay).due
         entry.quietUntil = max(entry.quietUntil ?? due, due)
         return .scheduled(save(entry), due: due)

@@ -82,10 +82,11 @@ extension WithServer {
             }
             guard case .open = pool.breakerState else { Issue.record("\(pool.breakerState)"); return }
             let error = await failure { try await pool.withSession { _ in } }
-            guard case .breakerOpen(let retryAfter) = error else {
+            guard case .breakerOpen(let retryAfter, let cause) = error else {
                 Issue.record("\(String(describing: error))"); return
             }
             #expect(retryAfter <= .milliseconds(500))
+            #expect(cause.contains("\(proxy.port)"))
             try proxy.accept()
             try await eventually("the trial succeeds") {
                 await failure { try await pool.withSession { _ = try await $0.stat("/") } } == nil

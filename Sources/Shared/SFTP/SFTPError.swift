@@ -29,7 +29,7 @@ public enum SFTPError: Error, Sendable, Equatable {
     /// More data than the caller's bound allows.
     case limitExceeded(String)
     /// The pool's circuit breaker is open; a new attempt is made after `retryAfter`.
-    case breakerOpen(retryAfter: Duration)
+    case breakerOpen(retryAfter: Duration, cause: String)
     /// The session or pool was closed by its owner.
     case closed
 
@@ -75,8 +75,8 @@ extension SFTPError: CustomStringConvertible {
         case .execRefused(let reason): "the server does not run commands: \(reason)"
         case .invalidArgument(let what): "invalid argument: \(what)"
         case .limitExceeded(let what): "limit exceeded: \(what)"
-        case .breakerOpen(let retryAfter):
-            "too many failed connections; next attempt in \(retryAfter.components.seconds + 1) s"
+        case .breakerOpen(let retryAfter, let cause):
+            "too many failed connections, the last: \(cause); next attempt in \(retryAfter.components.seconds + 1) s"
         case .closed: "closed"
         }
     }

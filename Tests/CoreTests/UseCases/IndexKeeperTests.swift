@@ -42,6 +42,44 @@ struct IndexKeeperTests {
         }
     }
 
+    @Test("Whoever has begun comes to the end, however slow staging is")
+    func slowStaging() throws {
+        let world = World(takesTime: true)
+        try world.run {
+            let first = WorldProcess("first", in: world)
+            let second = WorldProcess("second", in: world)
+            _ = try await first.keeper.check()
+            for number in 0..<150 {
+                let now = world.clock.now
+                let record = UploadRecord(
+                    id: UploadID(high: 1, low: UInt64(number)),
+                    owner: World.owner.owner,
+                    target: World.targetID,
+                    path: path("f\(number)"),
+                    size: 1,
+                    partSize: 4_096,
+                    createdAt: now,
+                    expiresAt: now + .seconds(86_400)
+                )
+                try await world.staging.create(record)
+            }
+            world.server.wipe()
+            let begun = world.clock.now
+            world.background {
+                try? await world.clock.sleep(.seconds(1))
+                while world.server.index.uploads.count < 150 {
+                    let outcome = await Gate.$current.withValue(second.gate) { try? await second.keeper.check() }
+                    #expect(outcome == .waiting)
+                    try? await world.clock.sleep(.seconds(1))
+                }
+            }
+            let outcome = try await Gate.$current.withValue(first.gate) { try await first.keeper.check() }
+            #expect(outcome == .rebuilt(uploads: 150))
+            // Longer than the lease, and all of it one page.
+            #expect(world.clock.now - begun > .seconds(20))
+        }
+    }
+
     @Test("A record that cannot be read is left alone, and keeps no other from coming back")
     func unreadable() throws {
         let world = World()

@@ -72,15 +72,19 @@ struct JanitorTests {
         }
     }
 
-    @Test("Abandoned uploads end, those that failed long ago too; nothing of them is left")
+    @Test("Abandoned uploads end, failed ones too, and leave nothing; what was acknowledged as a whole waits")
     func expiry() throws {
         let world = World()
         try world.run {
             let client = try await world.client()
             let abandoned = try await client.create("a", size: 9_000).upload.id
             _ = try await client.put(1, of: abandoned, Self.file[..<4_096])
-            let failed = try await client.send(Self.file, to: "b")
-            _ = try await client.api.store.fail(failed, fence: nil, failure: Failure(.permissionDenied, "no"))
+            let failed = try await client.create("b", size: 9_000).upload.id
+            _ = try await client.put(1, of: failed, Self.file[..<4_096])
+            let letter = try await client.send(Self.file, to: "d")
+            for id in [failed, letter] {
+                _ = try await client.api.store.fail(id, fence: nil, failure: Failure(.permissionDenied, "no"))
+            }
             let worker = try await world.process("worker")
             let tend = tend(world, worker)
             world.queue.wipe()
@@ -94,7 +98,12 @@ struct JanitorTests {
             #expect(try await world.staging.read(abandoned)?.markers.map(\.kind) == [.expired])
             try await world.startWorker()
             try await world.settle()
-            #expect(world.server.index.uploads.allSatisfy { $0.state == .expired })
+            for upload in world.server.index.uploads {
+                #expect(upload.state == (upload.id == letter ? .failed : .expired))
+            }
+            _ = try await worker.store.replay(letter, overwrite: nil)
+            try await world.settle()
+            try await world.expectArrived(letter, Self.file, at: "d")
             #expect(try await world.leftovers() == [])
         }
     }

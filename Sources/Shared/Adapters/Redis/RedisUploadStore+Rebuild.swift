@@ -28,7 +28,7 @@ extension RedisUploadStore {
         let begun = try await run(
             UploadScripts.restoreBegin,
             try creationKeys(record),
-            [ending.kind == nil ? 0 : 1] + fields
+            [ending.kind == nil ? 0 : 1, staged.mayBeOnTarget ? 1 : 0] + fields
         )
         let change = try ScriptReply(begun).workChange()
         guard case .applied = change else { return change }

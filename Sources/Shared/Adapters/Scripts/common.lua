@@ -130,6 +130,14 @@ local function note(upload, kind, by, about)
   redis.call('LTRIM', history_key(upload), -history_bound, -1)
 end
 
+-- Whether the newest entry is of this kind and for this reason.
+local function is_noted(upload, kind, reason)
+  local newest = redis.call('LINDEX', history_key(upload), -1)
+  if not newest then return false end
+  local entry = cjson.decode(newest)
+  return entry.kind == kind and entry.reason == reason
+end
+
 -- Outbox.
 
 local function outbox(upload)

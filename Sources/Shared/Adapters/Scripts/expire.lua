@@ -7,7 +7,8 @@
 local upload = named()
 if not upload then return { 'unknown' } end
 local state = transitions.expire[upload.fields.state]
-if not state then return refused_state(upload) end
+-- What was acknowledged as a whole is nobody's to throw away but the operator's.
+if not state or upload.fields.complete == '1' then return refused_state(upload) end
 if number(upload, 'expiresAt') > now then return refused('notDue', flat(upload)) end
 note(upload, 'expired')
 return applied(upload, { finish(upload, state) })

@@ -39,7 +39,10 @@ if kind ~= 'clean' then
   explain(upload, ARGV[8], ARGV[9])
   note_first(upload, ARGV[8], ARGV[9])
 end
-note(upload, 'retried', ARGV[10], { job = job, attempt = digits(attempt), reason = ARGV[8], detail = ARGV[9] })
+-- While a target is away all jobs come again and again: noted once, or there would be room for nothing else.
+if limit or not is_noted(upload, 'retried', ARGV[8]) then
+  note(upload, 'retried', ARGV[10], { job = job, attempt = digits(attempt), reason = ARGV[8], detail = ARGV[9] })
+end
 if limit then
   if kind == 'ship' then
     part.attempts, part.round = digits(attempt + 1), fields.round or '0'

@@ -194,6 +194,9 @@ public struct StagedUpload: Hashable, Sendable {
         self.struck = struck
     }
 
+    /// Whether anything may have been begun on the target: not before the first part, or the end of an empty file.
+    public var mayBeOnTarget: Bool { !parts.isEmpty || struck != nil || !markers.isEmpty }
+
     /// Without the parts beyond a `complete` that counts: they raced with it and lost, and nobody was told that they
     /// are there.
     var withoutLateParts: StagedUpload {

@@ -110,7 +110,30 @@ public final class IndexKeeper: Sendable {
         }
     }
 
+    /// Renews the lease while a pass runs: however slow staging is, whoever has begun comes to the end.
     private func rebuild(epoch: String, since: Timestamp?) async throws(IntakeError) -> Outcome {
+        let outcome = await withTaskGroup(of: Result<Outcome, IntakeError>?.self) { group in
+            group.addTask {
+                while (try? await self.surroundings.sleep(Self.lease / 3)) != nil { _ = try? await self.hold() }
+                return nil
+            }
+            group.addTask {
+                do throws(IntakeError) { return .success(try await self.pass(epoch: epoch, since: since)) } catch {
+                    return .failure(error)
+                }
+            }
+            var outcome: Result<Outcome, IntakeError>?
+            for await result in group {
+                if let result { outcome = result }
+                group.cancelAll()
+            }
+            return outcome
+        }
+        guard let outcome else { return .waiting }
+        return try outcome.get()
+    }
+
+    private func pass(epoch: String, since: Timestamp?) async throws(IntakeError) -> Outcome {
         var count = 0
         var last: UploadID?
         while true {

@@ -51,7 +51,7 @@ public struct TendTarget: Sendable {
         var count = 0
         for state in UploadState.allCases where state.after(.expire) != nil {
             try await walk(UploadQuery(owner: nil, state: state)) { upload throws(StoreError) in
-                guard upload.record.expiresAt <= now,
+                guard upload.record.expiresAt <= now, !upload.isComplete,
                     case .applied(let expired, let entries) = try await ports.store.expire(upload.id)
                 else { return }
                 // Should it be lost here, the cleaner makes it before it deletes anything.

@@ -49,6 +49,7 @@ struct PoolState {
     private var nextSlot = 0
     private var notBefore: Instant?
     private var consecutiveFailures = 0
+    private var lastFailure = ""
     private var refusedUntil: Instant?
     private(set) var isShutDown = false
 
@@ -79,14 +80,15 @@ struct PoolState {
         guard mayOpen else { return .wait(until: nil) }
         if let notBefore, now < notBefore {
             if case .open(let until) = breaker.state, now < until {
-                return .fail(.breakerOpen(retryAfter: now.duration(to: until)))
+                return .fail(.breakerOpen(retryAfter: now.duration(to: until), cause: lastFailure))
             }
             return .wait(until: notBefore)
         }
         let wasHalfOpen = breaker.state == .halfOpen
         if let pause = breaker.request(at: now) {
             // Somebody's trial is under way: its outcome is this caller's answer too.
-            return wasHalfOpen && connecting > 0 ? .wait(until: nil) : .fail(.breakerOpen(retryAfter: pause))
+            if wasHalfOpen, connecting > 0 { return .wait(until: nil) }
+            return .fail(.breakerOpen(retryAfter: pause, cause: lastFailure))
         }
         return open(at: now)
     }
@@ -128,6 +130,7 @@ struct PoolState {
             return
         }
         breaker.failed(at: now)
+        lastFailure = "\(error)"
         consecutiveFailures += 1
         var pause = limits.backoff
         for _ in 1..<min(consecutiveFailures, 17) where pause < limits.longestBackoff { pause = pause * 2 }

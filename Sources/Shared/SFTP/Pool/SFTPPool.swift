@@ -53,7 +53,7 @@ public final class SFTPPool: Sendable {
 
     /// Runs `body` with the least loaded session, opening one where that helps.
     ///
-    /// Throws ``SFTPError/breakerOpen(retryAfter:)`` at once while the server is left alone, the refusal of a login that
+    /// Throws ``SFTPError/breakerOpen(retryAfter:cause:)`` at once while the server is left alone, the refusal of a login that
     /// was tried for this caller or while it waited, ``SFTPError/closed`` after ``shutdown()``, or what `body` throws.
     public func withSession<Outcome>(_ body: (SFTPSession) async throws -> Outcome) async throws -> Outcome {
         let (number, session) = try await lease()
