@@ -373,32 +373,4 @@ struct UploadStoreConformance {
         try await index.store.release(merging.id, fence: fence)
         #expect(try await index.store.upload(merging.id)?.state == .cancelled)
     }
-
-    @Test("Only an abandoned upload expires, and only when its time has come", arguments: StoreUnderTest.allCases)
-    func expire(_ kind: StoreUnderTest) async throws {
-        let index = try await kind.index()
-        let fresh = try await index.created(try index.record())
-        #expect(refusal(try await index.store.expire(fresh.id)) == .notDue(fresh))
-        let old = try index.record(createdAt: index.now() - .seconds(100), lifetime: .seconds(50))
-        try await index.created(old)
-        let expired = try applied(try await index.store.expire(old.id))
-        #expect(expired.upload.state == .expired)
-        #expect(expired.entries.map(\.job) == [.clean(old.id)])
-        #expect(refusal(try await index.store.expire(old.id)) == .state(.expired))
-        let merging = try await index.merging()
-        #expect(refusal(try await index.store.expire(merging.id)) == .state(.merging))
-        // A dead letter that was acknowledged as a whole waits for the operator, however long.
-        let letter = try index.record(size: 0, createdAt: index.now() - .seconds(100), lifetime: .seconds(50))
-        try await index.created(letter)
-        _ = try applied(try await index.store.complete(letter.id, size: 0, digest: nil))
-        let fence = try await index.claimed(letter.id, by: "w")
-        let failure = Failure(.targetExists, "taken")
-        let job = Job.merge(letter.id)
-        _ = try applied(
-            try await index.store.fail(
-                FailRequest(job: job, attempt: 0, fence: fence, failure: failure, worker: "w")
-            )
-        )
-        #expect(refusal(try await index.store.expire(letter.id)) == .state(.failed))
-    }
 }
