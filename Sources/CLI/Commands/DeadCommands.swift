@@ -97,8 +97,11 @@ struct DeadCommand: AsyncParsableCommand {
                     dryRun: dryRun ? true : nil
                 )
                 let answer = try await client.post("/v1/dead-letters/replay", body)
-                if options.json { return options.show(answer) }
-                print(try JSONDecoder().decode(ReplaySummaryView.self, from: answer).summary)
+                let summary = try JSONDecoder().decode(ReplaySummaryView.self, from: answer)
+                if options.json { options.show(answer) } else { print(summary.summary) }
+                // A script at 3 am has to see that some were left behind.
+                let stay = summary.skipped.values.reduce(0, +)
+                if stay > 0 { throw CommandFailure(.failed, "\(stay) of \(summary.matched) dead letters stay") }
             }
         }
 

@@ -249,7 +249,7 @@ public final class SFTPTarget: TargetSession {
         if session.capabilities.supports(SFTPExtension.statvfs),
             let space = try? await session.statvfs(options.root), space.availableBytes < UInt64(max(needed, 1))
         {
-            return TargetError(.diskFull, "\(error) with \(space.availableBytes) bytes left")
+            return TargetError(.diskFull, "\(space.availableBytes) bytes are left on the target: \(error)")
         }
         return TargetError(error)
     }

@@ -74,10 +74,13 @@ final class LibSSH2Transport: SSHTransport {
     func write(_ bytes: UnsafeRawBufferPointer) throws(SFTPError) -> Int {
         guard let session, let channel else { throw .closed }
         session.assertThread()
-        guard session.socket.flush() else {
+        if session.socket.isFull, !session.socket.flush() {
             if session.socket.failure != nil { throw session.disconnected("write") }
             return 0
         }
+        // `read` sends what was gathered, and takes what came in.
+        session.socket.gathers = true
+        defer { session.socket.gathers = false }
         let count = libssh2_channel_write_ex(
             channel,
             0,
@@ -92,6 +95,7 @@ final class LibSSH2Transport: SSHTransport {
     func read(into room: UnsafeMutableRawBufferPointer) throws(SFTPError) -> TransportRead {
         guard let session, let channel else { throw .closed }
         session.assertThread()
+        if !session.socket.flush(), session.socket.failure != nil { throw session.disconnected("write") }
         let count = libssh2_channel_read_ex(
             channel,
             0,

@@ -16,7 +16,8 @@ enum TransportRead: Equatable {
 protocol SSHTransport: AnyObject {
     var facts: TransportFacts { get }
 
-    /// Sends some of `bytes` and returns how many; 0 when it would block. Then the same bytes are to be offered next.
+    /// Takes some of `bytes` and returns how many; 0 when it would block. Then the same bytes are to be offered next.
+    /// What was taken goes out with the next `read`, or before, when much of it has gathered.
     func write(_ bytes: UnsafeRawBufferPointer) throws(SFTPError) -> Int
 
     /// Reads what is there.

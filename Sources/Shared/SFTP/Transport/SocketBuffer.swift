@@ -18,6 +18,11 @@ final class SocketBuffer {
     /// From now on libssh2 is told that the peer is gone, so that freeing the session waits for nothing.
     var isFinished = false
 
+    /// For now packets are gathered, so that the kernel, and the server's process, are woken for many at once; and
+    /// libssh2, which looks for what came in before each packet, is told that there is nothing.
+    var gathers = false
+
+    private static let gathered = 128 * 1024
     private static let bound = 4 * 1024 * 1024
 
     init(descriptor: CInt) { self.descriptor = descriptor }
@@ -31,7 +36,7 @@ final class SocketBuffer {
         if isFinished { return bytes.count }
         if let failure { return -Int(failure) }
         var taken = 0
-        if !hasKept {
+        if !hasKept, !gathers {
             taken = write(bytes)
             if taken < 0 { return taken }
         }
@@ -45,6 +50,7 @@ final class SocketBuffer {
     /// For libssh2: bytes received, 0 at the end, or a negative error number.
     func receive(_ room: UnsafeMutableRawBufferPointer) -> Int {
         if isFinished { return 0 }
+        if gathers { return -Int(EAGAIN) }
         while true {
             let count = recv(descriptor, room.baseAddress, room.count, CInt(MSG_DONTWAIT))
             if count > 0 { return count }
@@ -61,6 +67,9 @@ final class SocketBuffer {
             }
         }
     }
+
+    /// Whether so much is kept that it is worth sending.
+    var isFull: Bool { kept.count - keptStart >= Self.gathered }
 
     /// Sends what was kept; true when nothing is left.
     func flush() -> Bool {
