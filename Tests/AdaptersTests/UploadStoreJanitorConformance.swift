@@ -77,6 +77,30 @@ struct UploadStoreJanitorConformance {
         #expect(refusal(try await index.store.expire(letter.id)) == .state(.failed))
     }
 
+    @Test("While a target is away, a history notes it once", arguments: StoreUnderTest.allCases)
+    func outageInHistory(_ kind: StoreUnderTest) async throws {
+        let index = try await kind.index()
+        let upload = try await index.merging()
+        let before = try await index.store.history(of: upload.id).count
+        let away = Failure(.targetUnreachable, "away")
+        let full = Failure(.diskFull, "no room")
+        for (failure, limit) in [(away, nil), (away, nil), (full, nil), (away, nil), (away, 5), (away, nil)] {
+            let attempt = try await index.store.attempt(of: .merge(upload.id))
+            let request = RetryRequest(
+                job: .merge(upload.id),
+                attempt: attempt,
+                limit: limit,
+                delay: .zero,
+                failure: failure,
+                worker: "w"
+            )
+            guard case .scheduled = try await index.store.retry(request) else { throw NotApplied() }
+        }
+        let noted = try await index.store.history(of: upload.id).dropFirst(before)
+        let expected: [FailureReason] = [.targetUnreachable, .diskFull, .targetUnreachable, .targetUnreachable]
+        #expect(noted.map(\.failure?.reason) == expected)
+    }
+
     @Test("A history keeps its newest 200 entries", arguments: StoreUnderTest.allCases)
     func longHistory(_ kind: StoreUnderTest) async throws {
         let index = try await kind.index()

@@ -37,6 +37,21 @@ struct ProgramTests {
         return (directory, directory.path("file"))
     }
 
+    @Test("A replay of many that leaves some behind says so, and ends with 1", arguments: [true, false])
+    func replayLeavesSome(leaves: Bool) async throws {
+        let skipped = leaves ? #"{"owner-revoked":2}"# : "{}"
+        let server = try await AnsweringServer { _ in
+            PlannedAnswer(
+                status: 202,
+                body: #"{"matched":3,"replayed":\#(leaves ? 1 : 3),"skipped":\#(skipped),"dryRun":false}"#
+            )
+        }
+        let report = try await ferry("dead", "replay", "--all", url: server.url)
+        #expect(report.exit == .status(leaves ? 1 : 0))
+        #expect(report.output.hasPrefix("\(leaves ? 1 : 3) of 3 dead letters replayed"))
+        #expect(report.errors == (leaves ? "ferry: 2 of 3 dead letters stay\n" : ""))
+    }
+
     @Test(
         "An upload that fails says why, and ends with the contract's code",
         arguments: [("target-failed", Int32(1)), ("target-exists", 4), ("disk-full", 1)]

@@ -46,7 +46,7 @@ struct ChaosSuite {
         }
         await fleet.stop()
         let place = ProjectRoot.path(".stack-chaos/table.md")
-        try? (table + "\n").write(toFile: place, atomically: true, encoding: .utf8)
+        try (table + "\n").write(toFile: place, atomically: true, encoding: .utf8)
         say("\(tally.acknowledged) uploads and \(tally.parts) parts were acknowledged")
         say(tally.line)
         return isGood

@@ -23,24 +23,21 @@ final class Bell: Sendable {
             state.next += 1
             return state.next
         }
-        await withTaskCancellationHandler {
-            await withUnsafeContinuation { continuation in
-                let isOver = state.withLock { state in
-                    if state.cancelled.remove(key) != nil { return true }
-                    state.waiters.append(Waiter(key: key, continuation: continuation))
-                    return false
-                }
-                if isOver { continuation.resume() }
+        await suspend {
+            let waiter = Waiter(key: key, continuation: $0)
+            return state.withLock { state in
+                if state.cancelled.remove(key) != nil { return true }
+                state.waiters.append(waiter)
+                return false
             }
-        } onCancel: {
-            let waiter = state.withLock { state -> Waiter? in
+        } withdraw: {
+            state.withLock { state in
                 guard let place = state.waiters.firstIndex(where: { $0.key == key }) else {
                     state.cancelled.insert(key)
                     return nil
                 }
-                return state.waiters.remove(at: place)
+                return state.waiters.remove(at: place).continuation
             }
-            waiter?.continuation.resume()
         }
     }
 

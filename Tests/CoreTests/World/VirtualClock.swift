@@ -81,22 +81,18 @@ final class VirtualClock: Sendable {
             state.next += 1
             return state.next
         }
-        await withTaskCancellationHandler {
-            await withUnsafeContinuation { continuation in
-                let isOver = state.withLock { state in
-                    if !state.cancelled.isEmpty, state.cancelled.remove(key) != nil { return true }
-                    state.insert(Sleeper(until: state.now + time, key: key, continuation: continuation))
-                    return false
-                }
-                if isOver { continuation.resume() }
+        await suspend { continuation in
+            state.withLock { state in
+                if !state.cancelled.isEmpty, state.cancelled.remove(key) != nil { return true }
+                state.insert(Sleeper(until: state.now + time, key: key, continuation: continuation))
+                return false
             }
-        } onCancel: {
-            let sleeper = state.withLock { state in
+        } withdraw: {
+            state.withLock { state in
                 let sleeper = state.remove(key)
                 if sleeper == nil { state.cancelled.insert(key) }
-                return sleeper
+                return sleeper?.continuation
             }
-            sleeper?.continuation.resume()
         }
         try Task.checkCancellation()
     }

@@ -81,10 +81,7 @@ extension UploadIntake {
             if let holder = try await asking({ () throws(StoreError) in
                 try await store.holder(of: record.path, on: record.target)
             }), !isRepeat(record, of: holder) {
-                if surroundings.now() < deadline, try await isGhost(holder) {
-                    try await takeBack(holder, for: principal)
-                    continue
-                }
+                if surroundings.now() < deadline, try await banishes(holder, for: principal) { continue }
                 if holder.state.isEnded, surroundings.now() < deadline {
                     do { try await surroundings.sleep(.milliseconds(50)) } catch {
                         throw .unavailable("the request was cancelled", retryAfter: .seconds(1))
@@ -126,10 +123,7 @@ extension UploadIntake {
                 return .created(upload)
             case .repeated(let upload):
                 try? await staging.discard(record.id)
-                if surroundings.now() < deadline, try await isGhost(upload) {
-                    try await takeBack(upload, for: principal)
-                    continue
-                }
+                if surroundings.now() < deadline, try await banishes(upload, for: principal) { continue }
                 guard record.isRepeat(of: upload.record) else {
                     throw .invalid(field: "Idempotency-Key", reason: "the key was used for another request")
                 }
@@ -159,11 +153,14 @@ extension UploadIntake {
         return holder.state == .receiving && holder.received.parts == 0 && !record.isSameContent(as: holder.record)
     }
 
-    /// Whether the index alone has an upload: its creation was refused and taken out of staging, just after a rebuild had
-    /// read it there. Nobody was told of it.
-    private func isGhost(_ upload: Upload) async throws(IntakeError) -> Bool {
-        guard upload.state == .receiving, upload.received.parts == 0, !upload.isComplete else { return false }
-        return try await staged { () throws(StagingError) in try await staging.read(upload.id) } == nil
+    /// Ends an upload that the index alone has: its creation was refused and taken out of staging, just after a rebuild
+    /// had read it there. Nobody was told of it. Answers whether it was one.
+    private func banishes(_ upload: Upload, for principal: Principal) async throws(IntakeError) -> Bool {
+        guard upload.state == .receiving, upload.received.parts == 0, !upload.isComplete,
+            try await staged({ () throws(StagingError) in try await staging.read(upload.id) }) == nil
+        else { return false }
+        try await takeBack(upload, for: principal)
+        return true
     }
 
     private func giveUp(_ holder: Upload, for principal: Principal) async throws(IntakeError) {

@@ -79,6 +79,10 @@ final class SocketBuffer {
         if !hasKept {
             kept.removeAll(keepingCapacity: true)
             keptStart = 0
+        } else if keptStart >= Self.gathered {
+            // A peer that takes a little at a time, again and again, must not let what is gone pile up.
+            kept.removeFirst(keptStart)
+            keptStart = 0
         }
         return !hasKept
     }
