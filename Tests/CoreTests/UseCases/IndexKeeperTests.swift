@@ -94,6 +94,28 @@ struct IndexKeeperTests {
         }
     }
 
+    @Test("A part file that was begun in a second that the index lost does not stay")
+    func partFileOfALostSecond() throws {
+        let world = World()
+        try world.run {
+            let client = try await world.client()
+            let id = try await client.create("a", size: 9_000).upload.id
+            for (number, bytes) in WorldClient.parts(of: Self.file) { try await client.put(number, of: id, bytes) }
+            let earlier = world.server.index
+            let worker = try await world.process("w")
+            _ = await worker.ship.perform(id, offset: 0)
+            let begun = try #require(world.target.partFiles.keys.first)
+            world.server.rollBack(to: earlier)
+            #expect(try await client.api.keeper.check() == .rebuilt(uploads: 1))
+            _ = try await client.api.intake.complete(id, digest: nil, for: World.owner)
+            try await world.startWorker()
+            try await world.settle()
+            try await world.expectArrived(id, Self.file, at: "a")
+            #expect(world.target.partFiles[begun] == nil)
+            #expect(try await world.leftovers() == [])
+        }
+    }
+
     /// What happens to the index.
     enum Loss: CaseIterable, Hashable, Sendable {
         case wiped, restarted, setBack
