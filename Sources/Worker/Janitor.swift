@@ -24,6 +24,8 @@ struct Janitor: ServiceLifecycle.Service {
     private static let expiryRounds = Duration.seconds(60)
     private static let lease = Duration.seconds(5)
     private static let stagingRounds = Duration.seconds(600)
+    /// How often ends that are kept long enough are looked for.
+    private static let forgettingRounds = Duration.seconds(10)
 
     func run() async throws {
         await cancelWhenGracefulShutdown {
@@ -50,6 +52,11 @@ struct Janitor: ServiceLifecycle.Service {
                 group.addTask {
                     await every(Self.stagingRounds, as: "janitor:staging", for: Self.stagingRounds) {
                         try await tendStaging()
+                    }
+                }
+                group.addTask {
+                    await every(Self.forgettingRounds, as: "janitor:ends", for: Self.forgettingRounds) {
+                        _ = try await TendStaging(ports).forget()
                     }
                 }
             }

@@ -37,6 +37,12 @@ public final class InMemoryStaging: Staging {
         case read
         /// `discard`
         case discard
+        /// `discarded`
+        case discarded
+        /// `readDiscarded`
+        case readDiscarded
+        /// `forget`
+        case forget
         /// `uploads`
         case uploads
         /// `sweep`
@@ -64,6 +70,7 @@ public final class InMemoryStaging: Staging {
     struct State: Sendable {
         var epoch: String?
         var uploads: [UploadID: StoredUpload] = [:]
+        var discarded: [UploadID: StoredUpload] = [:]
         var reserved: Int64 = 0
 
         var used: Int64 { uploads.values.reduce(0) { $0 + $1.parts.values.reduce(0) { $0 + $1.part.size } } }
@@ -122,6 +129,9 @@ public final class InMemoryStaging: Staging {
 
     /// The uploads that it has.
     public var uploadIDs: Set<UploadID> { state.withLock { Set($0.uploads.keys) } }
+
+    /// Whether it keeps the end of a discarded upload.
+    public func keepsEnd(of id: UploadID) -> Bool { state.withLock { $0.discarded[id] != nil } }
 
     /// How often an upload came or went: while it stays the same, so does `uploadIDs`.
     public var turnover: Int { turnoverCounter.load(ordering: .relaxed) }
@@ -249,22 +259,56 @@ public final class InMemoryStaging: Staging {
     /// Everything about an upload.
     public func read(_ id: UploadID) async throws(StagingError) -> StagedUpload? {
         try await faults.perform(.read) { () throws(StagingError) in
-            guard let upload = state.withLock({ $0.uploads[id] }) else { return nil }
-            if let reason = upload.unreadable { throw .unreadable(reason) }
-            return StagedUpload(
-                record: upload.record,
-                parts: upload.parts.values.map(\.part).sorted { $0.offset < $1.offset },
-                markers: Marker.Kind.allCases.compactMap { upload.markers[$0] },
-                struck: upload.struck
-            )
+            try read(state.withLock { $0.uploads[id] })
         }
     }
 
-    /// Removes an upload.
+    private func read(_ upload: StoredUpload?) throws(StagingError) -> StagedUpload? {
+        guard let upload else { return nil }
+        if let reason = upload.unreadable { throw .unreadable(reason) }
+        return StagedUpload(
+            record: upload.record,
+            parts: upload.parts.values.map(\.part).sorted { $0.offset < $1.offset },
+            markers: Marker.Kind.allCases.compactMap { upload.markers[$0] },
+            struck: upload.struck
+        )
+    }
+
+    /// Removes an upload; its end is kept.
     public func discard(_ id: UploadID) async throws(StagingError) {
         try await faults.perform(.discard) {
-            state.withLock { _ = $0.uploads.removeValue(forKey: id) }
+            let time = now()
+            state.withLock { state in
+                guard var upload = state.uploads.removeValue(forKey: id),
+                    upload.markers.keys.contains(where: { $0 != .complete })
+                else { return }
+                (upload.parts, upload.struck, upload.touchedAt) = ([:], nil, time)
+                state.discarded[id] = upload
+            }
             turnoverCounter.add(1, ordering: .relaxed)
+        }
+    }
+
+    /// The discarded uploads whose end is kept.
+    public func discarded() async throws(StagingError) -> [UploadID] {
+        try await faults.perform(.discarded) { state.withLock { $0.discarded.keys.sorted() } }
+    }
+
+    /// What is kept of a discarded upload.
+    public func readDiscarded(_ id: UploadID) async throws(StagingError) -> StagedUpload? {
+        try await faults.perform(.readDiscarded) { () throws(StagingError) in
+            try read(state.withLock { $0.discarded[id] })
+        }
+    }
+
+    /// Deletes what is kept of uploads that were discarded before a time.
+    public func forget(discardedBefore time: Timestamp) async throws(StagingError) -> Int {
+        try await faults.perform(.forget) {
+            state.withLock { state in
+                let count = state.discarded.count
+                state.discarded = state.discarded.filter { $0.value.touchedAt > time }
+                return count - state.discarded.count
+            }
         }
     }
 

@@ -261,6 +261,34 @@ import Testing
         }
     }
 
+    @Test(arguments: StagingKind.allCases, [Marker.Kind?.none] + Marker.Kind.allCases)
+    func ofADiscardedUploadItsEndIsKept(kind: StagingKind, ending: Marker.Kind?) async throws {
+        let test = try await StagingUnderTest(kind)
+        let record = try Sample.record(id)
+        try await test.staging.create(record)
+        _ = try await test.staging.put(Bytes.seeded(1, count: 100), at: 0, of: id)
+        let markers = Sample.markers.filter { $0.kind == .complete || $0.kind == ending }
+        for marker in markers { _ = try await test.staging.mark(marker, on: id) }
+        #expect(try await test.staging.discarded() == [])
+        #expect(try await test.staging.readDiscarded(id) == nil)
+        try await test.staging.discard(id)
+        // One that did not end is forgotten at once: nobody was told of it.
+        let kept = ending == nil || ending == .complete ? nil : StagedUpload(record: record, parts: [], markers: markers)
+        for staging in [test.staging, try await test.reopened()] {
+            #expect(try await staging.discarded() == (kept == nil ? [] : [id]))
+            #expect(try await staging.readDiscarded(id) == kept)
+            #expect(try await staging.read(id) == nil)
+            #expect(try await staging.uploads(after: nil, touchedSince: nil, limit: 9) == [])
+        }
+        #expect(try await test.staging.space().used == 0)
+        try await test.staging.discard(id)
+        #expect(try await test.staging.readDiscarded(id) == kept, "discarded twice")
+        #expect(try await test.staging.forget(discardedBefore: test.now() + .seconds(-60)) == 0)
+        #expect(try await test.staging.forget(discardedBefore: test.now() + .seconds(1)) == (kept == nil ? 0 : 1))
+        #expect(try await test.staging.discarded() == [])
+        #expect(test.leftovers() == 0)
+    }
+
     @Test(arguments: StagingKind.allCases) func readingStaysWithinThePart(kind: StagingKind) async throws {
         let test = try await StagingUnderTest(kind)
         try await test.staging.create(try Sample.record(id))

@@ -47,6 +47,14 @@ struct StagingUnderTest: Sendable {
         }
     }
 
+    /// The time by its clock.
+    func now() -> Timestamp {
+        switch place {
+        case .memory: Timestamp(microseconds: 0)
+        case .disk: Timestamp(microseconds: Int64(Date().timeIntervalSince1970 * 1e6))
+        }
+    }
+
     /// Flips a bit of a staged part.
     func damage(_ part: Part, of id: UploadID) throws {
         switch place {
@@ -110,6 +118,14 @@ enum DiskLayout {
 /// Values for tests.
 enum Sample {
     static func id(_ number: UInt64) -> UploadID { UploadID(high: number, low: 0xfe22) }
+
+    /// One of each kind.
+    static let markers: [Marker] = [
+        .complete(size: 100, digest: nil, at: Timestamp(microseconds: 1)),
+        .cancelled(by: "alice", at: Timestamp(microseconds: 2)),
+        .expired(at: Timestamp(microseconds: 3)),
+        .done(FinalFile(size: 100, digest: nil, modified: 9), at: Timestamp(microseconds: 4)),
+    ]
 
     static func record(_ id: UploadID, size: Int64? = 1_000_000) throws -> UploadRecord {
         UploadRecord(

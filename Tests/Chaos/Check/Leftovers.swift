@@ -29,9 +29,21 @@ struct Leftovers: Sendable {
                 continue
             }
             let names = (try? manager.contentsOfDirectory(atPath: fleet.staging.path(prefix))) ?? []
-            found += names.map { "staging: \(prefix)/\($0)" }
+            found += names.filter { !(prefix == "trash" && isFreshEnd(fleet.staging.path("trash/\($0)"))) }.map { "staging: \(prefix)/\($0)" }
         }
         return found
+    }
+
+    /// Whether nothing is left there but the end of an upload, and that not for long: a minute and two rounds.
+    private func isFreshEnd(_ path: String) -> Bool {
+        var facts = stat()
+        guard let names = try? FileManager.default.contentsOfDirectory(atPath: path), stat(path, &facts) == 0 else {
+            return false
+        }
+        let endings: Set = ["cancelled", "expired", "done"]
+        let others = Set(names).subtracting(endings)
+        return others.count < names.count && others.isSubset(of: ["upload.json", "complete"])
+            && Date().timeIntervalSince1970 - Double(facts.st_ctim.tv_sec) < 80
     }
 
     private func keys() async throws -> [String] {

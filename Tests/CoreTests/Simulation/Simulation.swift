@@ -153,11 +153,9 @@ final class Simulation: Sendable {
         case .wipeIndex: world.server.wipe()
         case .restartIndex: world.server.restart()
         case .setIndexBack:
-            let (earlier, turnover) = (world.server.index, world.staging.turnover)
+            let earlier = world.server.index
             world.background {
                 try? await self.world.clock.sleep(fault.lasts)
-                // What staging let go of in that time cannot be read from it: that loss is not survived.
-                guard self.world.staging.turnover == turnover else { return }
                 self.world.server.rollBack(to: earlier)
                 self.count("index set back")
             }
@@ -226,8 +224,12 @@ final class Simulation: Sendable {
         guard turnover != seen.turnover else { return }
         let staged = world.staging.uploadIDs
         for id in state.withLock({ $0.staged }).subtracting(staged).sorted() {
-            let known = world.server.index.uploads.first { $0.id == id }
-            if let known, !known.state.isEnded { violated("staging let go of \(id), \(known.state)") }
+            // An index that was set back meanwhile learns of the end from what is kept of it; of a creation that was
+            // refused, nobody was told.
+            guard let known = world.server.index.uploads.first(where: { $0.id == id }), !known.state.isEnded,
+                known.received.parts > 0 || known.isComplete, !world.staging.keepsEnd(of: id)
+            else { continue }
+            violated("staging let go of \(id), \(known.state)")
         }
         state.withLock { $0.staged = staged }
     }

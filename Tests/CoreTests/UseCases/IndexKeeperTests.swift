@@ -116,6 +116,53 @@ struct IndexKeeperTests {
         }
     }
 
+    @Test("An end that the index forgot after staging was emptied is read from what is kept", arguments: [true, false])
+    func endOfALostSecond(isCancelled: Bool) throws {
+        let world = World()
+        try world.run {
+            let client = try await world.client()
+            let id = try await client.send(Self.file, to: "a")
+            let earlier = world.server.index
+            if isCancelled { _ = try await client.api.intake.cancel(id, for: World.owner) }
+            try await world.startWorker()
+            try await world.settle()
+            #expect(try await world.staging.discarded() == [id])
+            let janitor = TendStaging(client.api.ports)
+            world.server.rollBack(to: earlier)
+            world.clock.advance(by: .seconds(300))
+            // However long the index was away: nothing is forgotten before it was read anew.
+            let stranger = WorldProcess("not attached yet", in: world)
+            #expect(try await TendStaging(stranger.ports).forget() == 0)
+            #expect(try await client.api.keeper.check() == .rebuilt(uploads: 1))
+            #expect(world.server.index.uploads.map(\.state) == [isCancelled ? .cancelled : .done])
+            try await world.settle()
+            if !isCancelled { try await world.expectArrived(id, Self.file, at: "a") }
+            #expect(try await world.leftovers() == [])
+            #expect(try await janitor.forget() == 1)
+            #expect(try await world.staging.discarded() == [])
+        }
+    }
+
+    @Test("The path of an upload whose end the index forgot is the next one's", arguments: 0..<6 as Range<UInt64>)
+    func nextOfALostSecond(seed: UInt64) throws {
+        // Identifiers are random: either comes first.
+        let world = World(seed: seed)
+        try world.run {
+            let client = try await world.client()
+            let first = try await client.create("a", size: 9_000).upload.id
+            let earlier = world.server.index
+            _ = try await client.api.intake.cancel(first, for: World.owner)
+            #expect(await client.api.clean.perform(first) == .done)
+            let second = try await client.send(Self.file, to: "a")
+            world.server.rollBack(to: earlier)
+            #expect(try await client.api.keeper.check() == .rebuilt(uploads: 2))
+            try await world.startWorker()
+            try await world.settle()
+            try await world.expectArrived(second, Self.file, at: "a")
+            #expect(try await world.leftovers() == [])
+        }
+    }
+
     /// What happens to the index.
     enum Loss: CaseIterable, Hashable, Sendable {
         case wiped, restarted, setBack

@@ -241,6 +241,7 @@ final class World: Sendable {
                 try? await janitor.store.announce(self.presence(), lifetime: .seconds(15))
                 _ = try? await tend.revive()
                 _ = try? await tend.sweep()
+                _ = try? await TendStaging(janitor.ports).forget()
             }
         }
     }

@@ -6,7 +6,7 @@ internal import Glibc
 /// The directory of acknowledged parts.
 ///
 /// Layout: `epoch`; `<id[0..<2]>/<id>/upload.json`, `…/parts/<offset, 16 hex digits>/<size>-<sha256>`, the markers
-/// beside them, unfinished files in `…/tmp`; what is on its way out in `trash`. Several processes may use it at once.
+/// beside them, unfinished files in `…/tmp`; what is on its way out, and the ends of discarded uploads, in `trash`. Several processes may use it at once.
 /// Names of what is being built begin with a dot.
 public final class DiskStaging: Staging {
     /// How a staging directory is used.
@@ -106,11 +106,28 @@ public final class DiskStaging: Staging {
         try await run { directory throws(StagingError) in try directory.read(id) }
     }
 
-    /// Moves an upload out of sight, then deletes it.
+    /// Moves an upload out of sight, then deletes it but for its end.
     public func discard(_ id: UploadID) async throws(StagingError) {
         for name in try await run({ directory throws(StagingError) in try directory.moveToTrash(id) }) {
-            try await delete(name)
+            try await delete(name, butItsEnd: true)
         }
+    }
+
+    /// The discarded uploads whose end is kept.
+    public func discarded() async throws(StagingError) -> [UploadID] {
+        try await run { directory throws(StagingError) in try directory.discarded() }
+    }
+
+    /// What is kept of a discarded upload.
+    public func readDiscarded(_ id: UploadID) async throws(StagingError) -> StagedUpload? {
+        try await run { directory throws(StagingError) in try directory.readDiscarded(id) }
+    }
+
+    /// Deletes what was moved out of sight before a time.
+    public func forget(discardedBefore time: Timestamp) async throws(StagingError) -> Int {
+        let forgotten = try await run { directory throws(StagingError) in try directory.trash(before: time) }
+        for name in forgotten { try await delete(name) }
+        return forgotten.count
     }
 
     /// A page of the uploads that staging has. Times of files are a little coarse: `touchedSince` may include uploads
@@ -131,9 +148,7 @@ public final class DiskStaging: Staging {
         clock_gettime(CLOCK_REALTIME, &now)
         let microseconds = Int64(now.tv_sec) * 1_000_000 + Int64(now.tv_nsec) / 1_000
         let time = Timestamp(microseconds: microseconds - age.microseconds)
-        let forgotten = try await run { directory throws(StagingError) in try directory.trash(before: time) }
-        for name in forgotten { try await delete(name) }
-        var count = forgotten.count
+        var count = try await forget(discardedBefore: time)
         count += try await run { directory throws(StagingError) in try directory.removeStrayFiles(before: time) }
         for prefix in UInt8.min...UInt8.max {
             let claimed = try await run { directory throws(StagingError) in
@@ -164,10 +179,13 @@ public final class DiskStaging: Staging {
         pool.later { [directory] in directory.walk() }
     }
 
-    private func delete(_ name: EntryName) async throws(StagingError) {
+    private func delete(_ name: EntryName, butItsEnd: Bool = false) async throws(StagingError) {
         // Each round deletes thousands of entries; no upload has more than these rounds allow.
         for _ in 0..<1_000 {
-            if try await run({ directory throws(StagingError) in try directory.deleteFromTrash(name) }) { return }
+            let isGone = try await run { directory throws(StagingError) in
+                try directory.deleteFromTrash(name, butItsEnd: butItsEnd)
+            }
+            if isGone { return }
         }
         throw .failed("delete trash/\(name): it does not get empty")
     }

@@ -23,36 +23,7 @@ extension StagingDirectory {
         throw .failed("make epoch: it keeps going away")
     }
 
-    // MARK: Deleting
-
-    /// Moves an upload out of sight; answers the names in the trash that are to be deleted.
-    func moveToTrash(_ id: UploadID) throws(StagingError) -> [EntryName] {
-        let trash = try root.openOrMake(.trash)
-        let name = EntryName.upload(id)
-        var doomed: [EntryName] = try trash.facts(of: name) == nil ? [] : [name]
-        guard let prefix = try root.open(.prefix(of: id)) else { return doomed }
-        var place = name
-        var result = try prefix.move(name, to: trash, as: place)
-        if result == .taken {
-            place = .again(name)
-            result = try prefix.move(name, to: trash, as: place)
-        }
-        guard result != .taken else { throw .failed("discard \(prefix.path(name)): its place in the trash is taken") }
-        if result == .moved, !doomed.contains(place) { doomed.append(place) }
-        if options.fsync, result == .moved {
-            try trash.sync()
-            try prefix.sync()
-        }
-        return doomed
-    }
-
-    /// Deletes a piece of what is in the trash; false when there is more to do.
-    func deleteFromTrash(_ name: EntryName) throws(StagingError) -> Bool {
-        guard let trash = try root.open(.trash) else { return true }
-        var removal = TreeRemoval(budget: 4_096)
-        defer { ledger.change(-removal.freed) }
-        return try removal.remove(name, from: trash, as: .upload)
-    }
+    // MARK: Leftovers
 
     /// Claims what crashed processes left below one prefix, by moving it to the trash; answers its names there.
     func claimLeftovers(below prefixNumber: UInt8, before time: Timestamp) throws(StagingError) -> [EntryName] {
@@ -92,16 +63,6 @@ extension StagingDirectory {
             if let time = try own.facts(of: entry)?.modified { newest = max(newest, time) }
         }
         return newest
-    }
-
-    /// What is in the trash and was put there before a time.
-    func trash(before time: Timestamp) throws(StagingError) -> [EntryName] {
-        guard let trash = try root.open(.trash) else { return [] }
-        var names: [EntryName] = []
-        for name in try trash.entries() {
-            if let facts = try trash.facts(of: name), facts.changed <= time { names.append(name) }
-        }
-        return names
     }
 
     /// Unfinished files in the staging directory itself; deleted at once.

@@ -195,7 +195,13 @@ final class StagingDirectory: Sendable {
     // MARK: Reading
 
     func read(_ id: UploadID) throws(StagingError) -> StagedUpload? {
-        guard let upload = try open(id), let content = try upload.readFile(.record) else { return nil }
+        guard let upload = try open(id) else { return nil }
+        return try read(id, in: upload)
+    }
+
+    /// What an upload's directory says, wherever it lies.
+    func read(_ id: UploadID, in upload: Directory) throws(StagingError) -> StagedUpload? {
+        guard let content = try upload.readFile(.record) else { return nil }
         let path = upload.path(.record)
         let record = try StagingJSON.decode(UploadDocument.self, content, path).record(of: id, path)
         var markers: [Marker] = []

@@ -32,6 +32,14 @@ struct TreeRemoval: Sendable {
 
     init(budget: Int) { self.budget = budget }
 
+    /// Deletes what is in an upload's directory, but for some of it; false when there is more to do.
+    mutating func empty(_ upload: Directory, sparing spared: Set<EntryName>) throws(StagingError) -> Bool {
+        for entry in try upload.entries() where !spared.contains(entry) {
+            guard try remove(entry, from: upload, as: Role.upload.role(of: entry), level: 1) else { return false }
+        }
+        return true
+    }
+
     /// Deletes an entry and all below it; false when there is more to do.
     mutating func remove(
         _ name: EntryName,

@@ -152,8 +152,15 @@ public protocol Staging: Sendable {
     func unmark(_ kind: Marker.Kind, on id: UploadID) async throws(StagingError)
     /// Everything that staging says about an upload; nil where it has none.
     func read(_ id: UploadID) async throws(StagingError) -> StagedUpload?
-    /// Moves an upload out of sight in one step, then deletes it. Nothing to delete is no error.
+    /// Moves an upload out of sight in one step, then deletes it; of one that was marked as done, cancelled or expired,
+    /// record and endings are kept until they are forgotten. Nothing to delete is no error.
     func discard(_ id: UploadID) async throws(StagingError)
+    /// The discarded uploads whose end is kept.
+    func discarded() async throws(StagingError) -> [UploadID]
+    /// What is kept of a discarded upload; nil where that is nothing.
+    func readDiscarded(_ id: UploadID) async throws(StagingError) -> StagedUpload?
+    /// Deletes what is kept of uploads that were discarded before a time; answers of how many.
+    func forget(discardedBefore time: Timestamp) async throws(StagingError) -> Int
     /// The uploads that staging has, in pages ordered by identifier; only those touched since a time, if given.
     func uploads(
         after last: UploadID?,

@@ -134,7 +134,8 @@ public final class IndexKeeper: Sendable {
     }
 
     private func pass(epoch: String, since: Timestamp?) async throws(IntakeError) -> Outcome {
-        var count = 0
+        // Ends come first: what has ended keeps no other from its path.
+        var count = try await restoreEnds()
         var last: UploadID?
         while true {
             let page = try await staged { () throws(StagingError) in
@@ -151,10 +152,22 @@ public final class IndexKeeper: Sendable {
         return .rebuilt(uploads: count)
     }
 
-    private func restore(_ id: UploadID) async throws(IntakeError) -> Bool {
+    /// Ends what an index that lost its last second takes for unfinished, though it has ended and is discarded already;
+    /// answers how many there were.
+    private func restoreEnds() async throws(IntakeError) -> Int {
+        var count = 0
+        for id in try await staged({ () throws(StagingError) in try await staging.discarded() }) {
+            let known = try await asking { () throws(StoreError) in try await store.upload(id) }
+            if known?.state.isEnded == true { continue }
+            if try await restore(id, isDiscarded: true) { count += 1 }
+        }
+        return count
+    }
+
+    private func restore(_ id: UploadID, isDiscarded: Bool = false) async throws(IntakeError) -> Bool {
         let staged: StagedUpload
         do {
-            guard let found = try await staging.read(id) else { return false }
+            guard let found = try await isDiscarded ? staging.readDiscarded(id) : staging.read(id) else { return false }
             staged = found
         } catch .unreadable {
             // A newer program's record, or a damaged one: left alone for whoever can read it.

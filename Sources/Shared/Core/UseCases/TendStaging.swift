@@ -9,12 +9,26 @@ public struct TendStaging: Sendable {
     /// The age from which an upload that the index does not know is nobody's.
     public static let strayAge = Duration.seconds(3_600)
 
+    /// How long the end of a discarded upload is kept: longer than what an index may lose of its past when it dies.
+    public static let endAge = Duration.seconds(60)
+
     /// The janitor's work on staging.
     public init(_ ports: WorkPorts) { self.ports = ports }
 
     /// Removes unfinished parts and half-deleted uploads; answers how many.
     public func sweep() async throws(StagingError) -> Int {
         try await ports.staging.sweep(olderThan: Self.leftoverAge)
+    }
+
+    /// Deletes what is kept of uploads that were discarded a while ago; answers of how many.
+    ///
+    /// Only what an index knows that was staging's at the time: one that died since may have forgotten it.
+    public func forget() async throws(IntakeError) -> Int {
+        let time = ports.surroundings.now() - Self.endAge
+        let epoch = try await staged { () throws(StagingError) in try await ports.staging.epoch() }
+        guard try await asking({ () throws(StoreError) in try await ports.store.condition(epoch: epoch) }) == .current
+        else { return 0 }
+        return try await staged { () throws(StagingError) in try await ports.staging.forget(discardedBefore: time) }
     }
 
     /// Goes through all uploads of staging and settles those that the index does not know: one with parts or endings
