@@ -199,6 +199,7 @@ struct UploadStoreRebuildConformance {
         let store = index.store
         let holder = try index.record(path: "one")
         try await index.created(holder)
+        _ = try applied(try await store.receive(part(0), of: holder.id))
         let late = StagedUpload(record: try index.record(path: "one"), parts: parts, markers: [])
         #expect(refusal(try await store.restore(late)) == .pathHeld(by: holder.id))
         #expect(try await store.upload(late.record.id) == nil)
@@ -214,6 +215,29 @@ struct UploadStoreRebuildConformance {
         #expect(try applied(try await store.restore(late)).upload.state == .receiving)
         try await store.cleaned(holder.id)
         #expect(try await store.holder(of: holder.path, on: holder.target)?.id == late.record.id)
+    }
+
+    @Test("Of two uploads of one path, the one that anything came for was acknowledged", arguments: StoreUnderTest.allCases)
+    func pathOfAGhost(_ kind: StoreUnderTest) async throws {
+        let index = try await kind.index()
+        let store = index.store
+        let ghost = try index.record(path: "one")
+        let markers: [Marker] = []
+        _ = try applied(try await store.restore(StagedUpload(record: ghost, parts: [], markers: markers)))
+        let empty = StagedUpload(record: try index.record(path: "one"), parts: [], markers: markers)
+        #expect(refusal(try await store.restore(empty)) == .pathHeld(by: ghost.id))
+        let real = StagedUpload(record: try index.record(path: "one"), parts: parts, markers: markers)
+        #expect(try applied(try await store.restore(real)).upload.state == .receiving)
+        #expect(try await store.upload(ghost.id)?.state == .cancelled)
+        #expect(try await store.holder(of: ghost.path, on: ghost.target)?.id == real.record.id)
+        // Its creation, should it come after all, is told so.
+        guard case .created(let created) = try await store.create(ghost) else {
+            Issue.record("the ghost is not known")
+            return
+        }
+        #expect(created.state == .cancelled)
+        try await store.cleaned(ghost.id)
+        #expect(try await store.holder(of: ghost.path, on: ghost.target)?.id == real.record.id)
     }
 
     @Test("An upload of many parts comes back whole", arguments: StoreUnderTest.allCases, UploadProtocol.allCases)

@@ -18,7 +18,15 @@ extension InMemoryIndex {
             if !entry.upload.state.isEnded, staged.mayBeOnTarget { entry.upload.preparations += 1 }
         } else {
             // An ended upload only waits to be cleaned away: it neither needs the path nor keeps another from it.
-            if let holder, !holder.state.isEnded, ending == nil { return .refused(.pathHeld(by: holder.id)) }
+            if let holder, !holder.state.isEnded, ending == nil {
+                // Of two, one was never answered; it is not the one that anything came for.
+                guard var empty = find(holder.id, now), holder.state == .receiving, holder.received.parts == 0,
+                    !empty.isComplete, staged.mayBeOnTarget
+                else { return .refused(.pathHeld(by: holder.id)) }
+                empty.note(.cancelled, now)
+                _ = end(&empty, .cancelled, at: now, now)
+                _ = save(empty)
+            }
             entry = Entry(record)
             entry.upload.record.expiresAt = max(record.expiresAt, now + entry.lifetime)
             entry.upload.preparations = staged.mayBeOnTarget ? 1 : 0

@@ -296,6 +296,8 @@ final class Simulation: Sendable {
     }
 
     private func judge() async {
+        // A part file that a late worker made after the end is looked for a minute later.
+        if !world.target.partFiles.isEmpty { try? await world.clock.sleep(.seconds(70)) }
         // A record that its creation could not take back is discarded once it can be in nobody's hands any more.
         world.clock.advance(by: TendStaging.strayAge + .seconds(1))
         if let janitor = try? await world.process("janitor") { _ = try? await TendStaging(janitor.ports).reconcile() }

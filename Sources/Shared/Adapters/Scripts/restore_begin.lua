@@ -17,7 +17,15 @@ if upload then
   return applied(upload)
 end
 -- An ended upload only waits to be cleaned away: it neither needs the path nor keeps another from it.
-if held and not ended[held.fields.state] and not hasEnded then return refused('path', holder) end
+if held and not ended[held.fields.state] and not hasEnded then
+  -- Of two, one was never answered: a creation that was refused, or was under way when the index was lost. It is not
+  -- the one that anything came for.
+  local isEmpty = held.fields.state == 'receiving' and number(held, 'receivedParts') == 0 and held.fields.complete ~= '1'
+  if not isEmpty or ARGV[2] == '0' then return refused('path', holder) end
+  note(held, 'cancelled')
+  finish(held, transitions.cancel[held.fields.state])
+  save(held)
+end
 
 upload = { id = string.sub(KEYS[2], #prefix + 3), key = KEYS[2], fields = {}, changed = {} }
 for i = 3, #ARGV, 2 do set(upload, ARGV[i], ARGV[i + 1]) end

@@ -114,6 +114,9 @@ extension UploadIntake {
                 throw IntakeError(error)
             }
             switch result {
+            case .created(let upload) where upload.state.isEnded:
+                // The index was read anew from staging meanwhile, and what was acknowledged came before this.
+                throw .unavailable("the index was being read anew", retryAfter: .seconds(1))
             case .created(let upload):
                 if let refusal {
                     try await takeBack(upload, for: principal)
