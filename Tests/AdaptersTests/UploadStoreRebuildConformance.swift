@@ -217,7 +217,7 @@ struct UploadStoreRebuildConformance {
         #expect(try await store.holder(of: holder.path, on: holder.target)?.id == late.record.id)
     }
 
-    @Test("Of two uploads of one path, the one that anything came for was acknowledged", arguments: StoreUnderTest.allCases)
+    @Test("Of two uploads of one path, only one was answered", arguments: StoreUnderTest.allCases)
     func pathOfAGhost(_ kind: StoreUnderTest) async throws {
         let index = try await kind.index()
         let store = index.store

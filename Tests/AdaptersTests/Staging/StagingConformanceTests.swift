@@ -273,7 +273,8 @@ import Testing
         #expect(try await test.staging.readDiscarded(id) == nil)
         try await test.staging.discard(id)
         // One that did not end is forgotten at once: nobody was told of it.
-        let kept = ending == nil || ending == .complete ? nil : StagedUpload(record: record, parts: [], markers: markers)
+        let hasEnded = ending != nil && ending != .complete
+        let kept = hasEnded ? StagedUpload(record: record, parts: [], markers: markers) : nil
         for staging in [test.staging, try await test.reopened()] {
             #expect(try await staging.discarded() == (kept == nil ? [] : [id]))
             #expect(try await staging.readDiscarded(id) == kept)

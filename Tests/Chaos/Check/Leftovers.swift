@@ -29,7 +29,9 @@ struct Leftovers: Sendable {
                 continue
             }
             let names = (try? manager.contentsOfDirectory(atPath: fleet.staging.path(prefix))) ?? []
-            found += names.filter { !(prefix == "trash" && isFreshEnd(fleet.staging.path("trash/\($0)"))) }.map { "staging: \(prefix)/\($0)" }
+            found += names.filter { !(prefix == "trash" && isFreshEnd(fleet.staging.path("trash/\($0)"))) }.map {
+                "staging: \(prefix)/\($0)"
+            }
         }
         return found
     }

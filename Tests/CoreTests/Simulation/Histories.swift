@@ -3,6 +3,21 @@
 import Foundation
 import Synchronization
 
+/// Whether operations take time.
+enum Pace: String, Sendable {
+    case fast, slow
+    /// In every other history.
+    case either
+
+    func takesTime(_ seed: UInt64) -> Bool {
+        switch self {
+        case .fast: false
+        case .slow: true
+        case .either: !seed.isMultiple(of: 2)
+        }
+    }
+}
+
 /// Lives through histories and gathers what became of them.
 struct Histories: Sendable {
     /// Those in which a promise was broken, by seed.
@@ -18,12 +33,12 @@ struct Histories: Sendable {
 
         var histories: Histories { gathered.withLock { $0 } }
 
-        func live(from first: UInt64, count: Int, takesTime: Bool) async {
+        func live(from first: UInt64, count: Int, pace: Pace) async {
             while true {
                 let number = next.add(1, ordering: .relaxed).oldValue
                 guard number < count else { return }
                 let seed = first + UInt64(number)
-                let verdict = Simulation(seed: seed, takesTime: takesTime).run()
+                let verdict = Simulation(seed: seed, takesTime: pace.takesTime(seed)).run()
                 gathered.withLock { $0.add(verdict, of: seed) }
                 // Other tests of the process are not to wait for all of them.
                 await Task.yield()
@@ -32,13 +47,13 @@ struct Histories: Sendable {
     }
 
     /// Lives through the histories of so many seeds.
-    static func live(from first: UInt64, count: Int, takesTime: Bool) async -> Histories {
+    static func live(from first: UInt64, count: Int, pace: Pace) async -> Histories {
         let shared = Shared()
         let clock = ContinuousClock()
         let start = clock.now
         await withTaskGroup { group in
             for _ in 0..<max(1, ProcessInfo.processInfo.activeProcessorCount) {
-                group.addTask { await shared.live(from: first, count: count, takesTime: takesTime) }
+                group.addTask { await shared.live(from: first, count: count, pace: pace) }
             }
         }
         var histories = shared.histories

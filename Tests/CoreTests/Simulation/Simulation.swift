@@ -179,9 +179,28 @@ final class Simulation: Sendable {
                 world.target.partFiles[file] = nil
                 count("part files lost")
             }
+        case .flipTargetByte: world.background { await self.flipTargetByte() }
         case .fullTarget: during(fault.lasts) { self.world.target.room = $0 ? 2_000 : .max }
         case .strangerMakesFile: world.target.files[path("a")] = InMemoryTarget.File(bytes: [9, 9], modified: 3)
         case .strangerTakesFile: world.target.files[path("a")] = nil
+        }
+    }
+
+    /// Waits a while for a part file that is whole and in nobody's hands, and changes a byte of it.
+    ///
+    /// Where a part may be shipped once more after that, it is one that changes while others still arrive, and that is
+    /// not promised to be noticed.
+    private func flipTargetByte() async {
+        guard plan.faults.allSatisfy({ ![.flipStagedByte, .setIndexBack].contains($0.fault.kind) }) else { return }
+        for _ in 0..<1_000 where (try? await world.clock.sleep(.milliseconds(10))) != nil {
+            let busy = Set(world.workers.filter { !$0.gate.isDead }.flatMap(\.uploads))
+            let idle = world.server.index.uploads.filter { $0.state == .merging && !busy.contains($0.id) }
+            for upload in idle {
+                guard let generation = upload.generation else { continue }
+                let file = PartFile(upload: upload.id, generation: generation, path: upload.record.path)
+                guard world.target.damage(file, at: 0) else { continue }
+                return count("bytes flipped on the target")
+            }
         }
     }
 
@@ -263,7 +282,7 @@ final class Simulation: Sendable {
     /// that asked for it. Its client finds a part missing, and sends it again.
     private func sendAgain(_ clients: [SimulatedClient]) async throws {
         let kinds = Set(plan.faults.map(\.fault.kind))
-        guard kinds.contains(.flipStagedByte), kinds.contains(.wipeIndex) else { return }
+        guard kinds.contains(.flipStagedByte), !kinds.isDisjoint(with: [.wipeIndex, .setIndexBack]) else { return }
         let receiving = Set(world.server.index.uploads.filter { $0.state == .receiving }.map(\.id))
         for (number, told) in state.withLock({ $0.told }).enumerated() where told.isComplete && !told.isCancelled {
             guard let id = told.id, receiving.contains(id) else { continue }
@@ -317,7 +336,9 @@ final class Simulation: Sendable {
                 if upload?.state != .cancelled, found != send.bytes, !isReplaced {
                     violated("the file of \(id) is not there")
                 }
-            } else if told.isCancelled, found == send.bytes, !send.bytes.isEmpty, upload?.state == .cancelled {
+            } else if told.isCancelled, found == send.bytes, !send.bytes.isEmpty, upload?.state == .cancelled,
+                plan.sends.count(where: { $0.path == send.path && $0.bytes == send.bytes }) == 1
+            {
                 violated("\(id) was cancelled and its file is there")
             }
         }

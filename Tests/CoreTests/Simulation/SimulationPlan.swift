@@ -29,7 +29,7 @@ struct SimulationPlan: Sendable {
             case killAPI, stopAPI, failAPI
             case wipeIndex, restartIndex, setIndexBack, fullIndex
             case brokerAway, brokerRefuses, brokerLosesConfirms, brokerWiped, duplicates
-            case flipStagedByte, losePartFile, fullTarget
+            case flipStagedByte, losePartFile, flipTargetByte, fullTarget
             case strangerMakesFile, strangerTakesFile
         }
 
@@ -107,8 +107,8 @@ struct SimulationPlan: Sendable {
         case 17: return Fault(kind: .brokerLosesConfirms, lasts: time(500...5_000))
         case 18: return Fault(kind: either(.brokerWiped, .duplicates))
         case 19: return Fault(kind: .flipStagedByte)
-        // A byte that changes on the target after its part was proven is not promised to be noticed.
-        case 20, 21: return Fault(kind: .losePartFile)
+        case 20: return Fault(kind: .losePartFile)
+        case 21: return Fault(kind: .flipTargetByte)
         case 22: return Fault(kind: .fullTarget, lasts: time(500...9_000))
         default: return Fault(kind: either(.strangerMakesFile, .strangerTakesFile))
         }

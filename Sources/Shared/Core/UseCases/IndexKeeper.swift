@@ -147,6 +147,8 @@ public final class IndexKeeper: Sendable {
             guard let newLast = page.last else { break }
             last = newLast
         }
+        // And last: what was cleaned away while all others were read.
+        count += try await restoreEnds()
         try await asking { () throws(StoreError) in try await store.adopt(epoch: epoch) }
         try? await leases.release("rebuild", holder: holder)
         return .rebuilt(uploads: count)

@@ -114,15 +114,25 @@ extension MergeUpload {
         } == expected
     }
 
-    /// Records the commit, then cleans up; a clean job in the outbox does it if this worker dies on the way.
+    /// Records the commit, then cleans up; a clean job in the outbox does it if this worker dies on the way. Staging
+    /// comes first: should the index be lost in this moment, it learns there that the file has appeared.
     private func finish(_ upload: Upload, atomic: Bool, fence: Fence) async throws(WorkError) {
-        let change = try await ports.asking { () throws(StoreError) in
-            try await ports.store.finish(upload.id, fence: fence, atomic: atomic)
+        if let finalFile = upload.finalFile {
+            try await cleaning.mark(.done(finalFile, at: ports.surroundings.now()), on: upload.id)
         }
+        let change: Change<WorkRefusal>
+        do throws(StoreError) {
+            change = try await ports.store.finish(upload.id, fence: fence, atomic: atomic)
+        } catch .rebuilding {
+            return ports.events.publish(.uploadDone, try await cleaning.tellEnd(of: upload.id))
+        } catch {
+            throw .store(error)
+        }
+        // Refused: another has taken the commit over, and settles it. That the file has appeared stays true.
         guard case .applied(let done, let entries) = change else { throw .unwanted }
         ports.events.publish(.uploadDone, done)
         do throws(WorkError) {
-            try await cleaning.clean(done)
+            try await cleaning.clean(done, isMarked: true)
             try? await ports.store.confirm(entries)
         } catch {
             ports.relay.dispatch(entries)
