@@ -60,6 +60,7 @@ func examine(_ configuration: FerryConfiguration) async throws -> [Finding] {
     let running = Task { try await backend.run() }
     findings.append(await redisFinding(backend))
     findings.append(await brokerFinding(backend))
+    findings += await strandedFinding(backend, configuration)
     running.cancel()
     _ = await running.result
     return findings + (try await targetFindings(configuration))
@@ -96,6 +97,28 @@ private func brokerFinding(_ backend: Backend) async -> Finding {
     } catch {
         return Finding(subject: "rabbitmq", ok: false, detail: words(for: error))
     }
+}
+
+/// Uploads that stand because their target is not in the configuration any more; nothing where there are none.
+private func strandedFinding(_ backend: Backend, _ configuration: FerryConfiguration) async -> [Finding] {
+    let configured = Set(configuration.targets.map(\.id))
+    var stranded: [String: Int] = [:]
+    for query in [UploadQuery(owner: nil, isUnfinished: true), UploadQuery(owner: nil, state: .failed)] {
+        var query = query
+        query.limit = 1_000
+        for _ in 0..<100 {
+            guard let page = try? await backend.store.uploads(query) else { return [] }
+            for upload in page.uploads where !configured.contains(upload.record.target.description) {
+                stranded[upload.record.target.description, default: 0] += 1
+            }
+            query.cursor = page.next
+            if page.next == nil { break }
+        }
+    }
+    guard !stranded.isEmpty else { return [] }
+    let counts = stranded.sorted { $0.key < $1.key }.map { "\($0.value) to \($0.key)" }.joined(separator: ", ")
+    let detail = "\(counts): not in the configuration; add the target again, or discard them"
+    return [Finding(subject: "uploads", ok: false, detail: detail)]
 }
 
 private func targetFindings(_ configuration: FerryConfiguration) async throws -> [Finding] {

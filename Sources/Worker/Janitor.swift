@@ -12,6 +12,8 @@ struct Janitor: ServiceLifecycle.Service {
     let queue: any JobQueue
     let leases: any LeaseStore
     let targets: [TargetID]
+    /// Those of the whole fleet.
+    let configured: Set<TargetID>
     let surroundings: Surroundings
     let holder: String
     let logger: Logger
@@ -92,7 +94,7 @@ struct Janitor: ServiceLifecycle.Service {
     }
 
     private func tendStaging() async throws {
-        let tend = TendStaging(ports)
+        let tend = TendStaging(ports, configured: configured)
         note("Leftovers swept from staging", try await tend.sweep(), nil)
         let (restored, discarded) = try await tend.reconcile()
         note("Uploads that the index had lost were brought back", restored, nil)

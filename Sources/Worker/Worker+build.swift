@@ -83,6 +83,7 @@ func runWorker(_ configuration: FerryConfiguration, name: String) async throws {
                 queue: backend.queue,
                 leases: backend.leases,
                 targets: ids,
+                configured: Set(configuration.targets.compactMap { TargetID($0.id) }),
                 surroundings: .system,
                 holder: name,
                 logger: logger

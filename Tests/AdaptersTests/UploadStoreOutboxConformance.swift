@@ -45,6 +45,18 @@ struct UploadStoreOutboxConformance {
         #expect(try await store.requeueShips(of: record.id, from: 0, limit: 500).entries.isEmpty)
     }
 
+    @Test("What waits is counted", arguments: StoreUnderTest.allCases)
+    func backlog(_ kind: StoreUnderTest) async throws {
+        let index = try await kind.index()
+        let first = try await index.received()
+        let target = first.record.target
+        let other = try #require(TargetID("elsewhere"))
+        let before = try await index.store.backlog(of: [target, other])
+        #expect(before == Backlog(deadLetters: 0, outbox: [target: Int(first.received.parts), other: 0]))
+        _ = try applied(try await index.store.fail(first.id, fence: nil, failure: Failure(.diskFull, "full")))
+        #expect(try await index.store.backlog(of: []) == Backlog(deadLetters: 1, outbox: [:]))
+    }
+
     @Test("An entry that is due sooner stays", arguments: StoreUnderTest.allCases)
     func requeueKeepsSooner(_ kind: StoreUnderTest) async throws {
         let index = try await kind.index()

@@ -17,6 +17,8 @@ public final class InMemoryUploadStore: UploadStore {
         case nextGeneration, startGeneration, requeueShips, shipped, strike, claim, renew, release, beginCommit, finish
         /// The method of the same name.
         case fail, retry, cleaned, dueEntries, confirm, postpone, condition, restore, adopt, announce, workers, targets
+        /// The method of the same name.
+        case backlog
     }
 
     /// What goes wrong.
@@ -309,6 +311,16 @@ public final class InMemoryUploadStore: UploadStore {
     /// Keeps what a worker found out about a target.
     public func announce(_ target: TargetPresence, lifetime: Duration) async throws(StoreError) {
         try await ask(.announce) { $0.announce(target, lifetime: lifetime, $1) }
+    }
+
+    /// How much waits.
+    public func backlog(of targets: [TargetID]) async throws(StoreError) -> Backlog {
+        try await ask(.backlog) { index, _ in
+            Backlog(
+                deadLetters: index.uploads.count { $0.state == .failed },
+                outbox: Dictionary(targets.map { ($0, index.outbox[$0]?.count ?? 0) }, uniquingKeysWith: +)
+            )
+        }
     }
 
     /// What is known about targets.

@@ -58,6 +58,14 @@ final class RequestMetrics: Sendable {
         }
     }
 
+    /// What waits for a person, or to be sent.
+    func backlog(_ backlog: Backlog) {
+        Meter(label: "ferry_dead_letters", dimensions: [], factory: factory).set(backlog.deadLetters)
+        for (target, count) in backlog.outbox {
+            Meter(label: "ferry_outbox_jobs", dimensions: [("target", target.description)], factory: factory).set(count)
+        }
+    }
+
     private func make(_ labels: Labels) -> Instruments {
         let route = ("route", labels.route)
         let method = ("method", labels.method)

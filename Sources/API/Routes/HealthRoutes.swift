@@ -37,6 +37,7 @@ struct HealthRoutes {
     func metrics() async -> Response {
         services.metrics.streaming(services.hub.count)
         if let targets = try? await services.store.targets() { services.metrics.targets(targets) }
+        if let backlog = try? await services.store.backlog(of: services.targets) { services.metrics.backlog(backlog) }
         return Response(
             status: .ok,
             headers: [.contentType: "text/plain; version=0.0.4; charset=utf-8", .cacheControl: "no-store"],

@@ -88,8 +88,11 @@ struct ReplaySummaryView: Codable {
 
     /// A sentence, and why some stay.
     var summary: String {
-        if dryRun { return "\(matched) dead letters would be replayed" }
-        let stay = skipped.sorted { $0.key < $1.key }.map { "\n\($0.value) stay: \($0.key)" }.joined()
+        let stay = skipped.sorted { $0.key < $1.key }
+            .map { "\n\($0.value) \(dryRun ? "would stay" : "stay"): \($0.key)" }.joined()
+        if dryRun {
+            return "\(matched - skipped.values.reduce(0, +)) of \(matched) dead letters would be replayed\(stay)"
+        }
         return "\(replayed) of \(matched) dead letters replayed\(stay)"
     }
 }

@@ -116,8 +116,8 @@ extension UploadView {
             "goes to    \(Terminal.plain("\(target):\(path)"))",
             "state      \(state)",
             "size       \(size.map(Units.bytes) ?? "not known yet")",
-            "received   \(Units.bytes(receivedBytes))  parts \(receivedParts ?? "-")",
-            "shipped    \(Units.bytes(shippedBytes))  parts \(shippedParts ?? "-")",
+            "received   \(Units.bytes(receivedBytes))\(receivedParts.map { "  parts \($0)" } ?? "")",
+            "shipped    \(Units.bytes(shippedBytes))\(shippedParts.map { "  parts \($0)" } ?? "")",
             "created    \(createdAt)",
             "changed    \(updatedAt)",
         ]

@@ -97,6 +97,9 @@ struct DeadLetterTests {
             }
             #expect(try await replay(ReplayFilter(isDryRun: true)).matched == 6)
             #expect(try await replay(ReplayFilter(isDryRun: true)).replayed == 0)
+            let revoked = DeadLetters(client.api.intake) { _ in false }
+            let counted = try await revoked.replay(ReplayFilter(isDryRun: true), for: Self.operations)
+            #expect(counted.skipped == ["owner-revoked": 6])
             #expect(try await replay(ReplayFilter(reason: .poison)).matched == 0)
             #expect(try await replay(ReplayFilter(target: TargetID("other"))).matched == 0)
             #expect(try await replay(ReplayFilter(limit: 2)).replayed == 2)

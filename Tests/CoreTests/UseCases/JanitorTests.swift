@@ -108,6 +108,23 @@ struct JanitorTests {
         }
     }
 
+    @Test("What was given up for a target that is not configured any more is cleaned up", arguments: [true, false])
+    func removedTarget(isConfigured: Bool) throws {
+        let world = World()
+        try world.run {
+            let client = try await world.client()
+            let id = try await client.create("a", size: 9_000).upload.id
+            _ = try await client.put(1, of: id, Self.file[..<4_096])
+            _ = try await client.api.intake.cancel(id, for: World.owner)
+            let worker = try await world.process("worker")
+            world.queue.wipe()
+            let configured: Set<TargetID> = isConfigured ? [World.targetID] : []
+            _ = try await TendStaging(worker.ports, configured: configured).reconcile()
+            #expect(try await world.staging.read(id) == nil ? !isConfigured : isConfigured)
+            #expect(world.server.index.heldPaths.isEmpty ? !isConfigured : isConfigured)
+        }
+    }
+
     @Test("A part file that a worker makes after the end is found later")
     func latePartFile() throws {
         let world = World()

@@ -20,6 +20,16 @@ extension RedisUploadStore {
         return entries
     }
 
+    /// How many dead letters there are, and how many jobs wait in the outboxes of these targets.
+    public func backlog(of targets: [TargetID]) async throws(StoreError) -> Backlog {
+        let reply = try await run(UploadScripts.backlog, [keys.dead] + targets.map(keys.outbox))
+        guard let counts = reply.array?.compactMap(\.integer), counts.count == targets.count + 1 else {
+            throw .unreadable("what waits")
+        }
+        let outbox = Dictionary(zip(targets, counts.dropFirst().map(Int.init)), uniquingKeysWith: +)
+        return Backlog(deadLetters: Int(counts[0]), outbox: outbox)
+    }
+
     /// Removes entries that were sent and confirmed, where they still have the same due time.
     public func confirm(_ entries: [OutboxEntry]) async throws(StoreError) {
         try await settle(entries) { outbox, pairs throws(StoreError) in

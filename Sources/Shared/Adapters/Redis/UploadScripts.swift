@@ -38,6 +38,7 @@ enum UploadScripts {
     static let holder = open("holder", PackageResources.holder_lua)
     static let parts = open("parts", PackageResources.parts_lua)
     static let list = open("list", PackageResources.list_lua)
+    static let backlog = open("backlog", PackageResources.backlog_lua)
     static let history = open("history", PackageResources.history_lua)
     static let condition = open("condition", PackageResources.condition_lua)
     static let adopt = open("adopt", PackageResources.adopt_lua)

@@ -143,6 +143,8 @@ public protocol UploadStore: Sendable {
 
     // MARK: Outbox
 
+    /// How much waits: dead letters, and jobs that are not sent yet, of these targets.
+    func backlog(of targets: [TargetID]) async throws(StoreError) -> Backlog
     /// Entries of a target that are due, oldest first.
     func dueEntries(of target: TargetID, limit: Int) async throws(StoreError) -> [OutboxEntry]
     /// Removes entries that were sent and confirmed, where they still have the same due time. Works while the index is

@@ -174,6 +174,20 @@ public struct ShipState: Hashable, Sendable {
     }
 }
 
+/// What waits for somebody or something.
+public struct Backlog: Hashable, Sendable {
+    /// Uploads that wait for a person.
+    public var deadLetters: Int
+    /// Jobs that are recorded and not sent yet, or to be tried again later.
+    public var outbox: [TargetID: Int]
+
+    /// Both counts.
+    public init(deadLetters: Int, outbox: [TargetID: Int]) {
+        self.deadLetters = deadLetters
+        self.outbox = outbox
+    }
+}
+
 /// What staging says about one upload, for rebuilding the index.
 public struct StagedUpload: Hashable, Sendable {
     /// The creation record.

@@ -10,7 +10,7 @@ public struct ReplayFilter: Hashable, Sendable {
     public var limit: Int
     /// How many begin a second; nil for all at once.
     public var ratePerSecond: Double?
-    /// Counts only.
+    /// Counts only: those that would stay for their target's or their owner's sake too.
     public var isDryRun: Bool
 
     /// All of them, as far as nothing is given.
@@ -90,11 +90,7 @@ public struct DeadLetters: Sendable {
         for principal: Principal,
         after delay: Duration
     ) async throws(IntakeError) -> Upload {
-        // The target's configuration and the owner's rights are read now, not when the upload was created.
-        guard intake.targets.contains(upload.record.target) else {
-            throw .targetUnknown(upload.record.target.description)
-        }
-        guard maySend(upload.record.owner) else { throw .ownerRevoked(upload.record.owner) }
+        try check(upload)
         let change = try await asking { () throws(StoreError) in
             try await intake.store.replay(
                 upload.id,
@@ -117,6 +113,14 @@ public struct DeadLetters: Sendable {
         }
     }
 
+    /// The target's configuration and the owner's rights are read now, not when the upload was created.
+    private func check(_ upload: Upload) throws(IntakeError) {
+        guard intake.targets.contains(upload.record.target) else {
+            throw .targetUnknown(upload.record.target.description)
+        }
+        guard maySend(upload.record.owner) else { throw .ownerRevoked(upload.record.owner) }
+    }
+
     /// Sends all that a filter finds on their way, at a pace. The pace is in the due times of their jobs: nobody needs
     /// to stay and count.
     public func replay(
@@ -133,8 +137,11 @@ public struct DeadLetters: Sendable {
             let found = try await list(page, cursor: cursor)
             for upload in found.uploads {
                 summary.matched += 1
-                if filter.isDryRun { continue }
                 do throws(IntakeError) {
+                    if filter.isDryRun {
+                        try check(upload)
+                        continue
+                    }
                     let delay = filter.ratePerSecond.map { Duration.seconds(Double(summary.replayed) / $0) }
                     _ = try await replay(upload, for: principal, after: delay ?? .zero)
                     summary.replayed += 1

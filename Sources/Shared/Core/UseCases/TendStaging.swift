@@ -3,6 +3,7 @@
 /// Looks after staging.
 public struct TendStaging: Sendable {
     private let ports: WorkPorts
+    private let configured: Set<TargetID>?
 
     /// What is younger may still be in somebody's hands.
     public static let leftoverAge = Duration.seconds(86_400)
@@ -13,7 +14,12 @@ public struct TendStaging: Sendable {
     public static let endAge = Duration.seconds(60)
 
     /// The janitor's work on staging.
-    public init(_ ports: WorkPorts) { self.ports = ports }
+    ///
+    /// - Parameter configured: the targets that there are; nil where that is not known.
+    public init(_ ports: WorkPorts, configured: Set<TargetID>? = nil) {
+        self.ports = ports
+        self.configured = configured
+    }
 
     /// Removes unfinished parts and half-deleted uploads; answers how many.
     public func sweep() async throws(StagingError) -> Int {
@@ -33,7 +39,8 @@ public struct TendStaging: Sendable {
 
     /// Goes through all uploads of staging and settles those that the index does not know: one with parts or endings
     /// is brought back, for somebody may have been told that they are safe; one with nothing was never answered. An
-    /// index that is empty or being rebuilt knows nothing, and settles nothing.
+    /// index that is empty or being rebuilt knows nothing, and settles nothing. An upload that has ended and whose
+    /// target is not configured any more is cleaned up here, for nobody takes jobs of that target.
     public func reconcile() async throws(IntakeError) -> (restored: Int, discarded: Int) {
         var counts = (restored: 0, discarded: 0)
         var last: UploadID?
@@ -42,8 +49,11 @@ public struct TendStaging: Sendable {
                 try await ports.staging.uploads(after: last, touchedSince: nil, limit: TendTarget.page)
             }
             for id in page {
-                guard try await !asking({ () throws(StoreError) in try await ports.store.knows(id) }),
-                    let found = try await read(id),
+                if try await asking({ () throws(StoreError) in try await ports.store.knows(id) }) {
+                    try await cleanIfNobodyElse(id)
+                    continue
+                }
+                guard let found = try await read(id),
                     ports.surroundings.now() - found.record.createdAt >= Self.strayAge
                 else { continue }
                 if found.parts.isEmpty, found.markers.isEmpty {
@@ -57,6 +67,14 @@ public struct TendStaging: Sendable {
             guard last != nil, (try? await ports.surroundings.sleep(TendTarget.pause)) != nil else { break }
         }
         return counts
+    }
+
+    private func cleanIfNobodyElse(_ id: UploadID) async throws(IntakeError) {
+        guard let configured,
+            let upload = try await asking({ () throws(StoreError) in try await ports.store.upload(id) }),
+            upload.state.isEnded, !configured.contains(upload.record.target)
+        else { return }
+        _ = await CleanUpload(ports).perform(id)
     }
 
     private func restore(_ found: StagedUpload) async throws(IntakeError) -> Bool {
