@@ -10,6 +10,7 @@ struct UploadStoreJanitorConformance {
     @Test("A history tells what happened, by whose doing, and with which error", arguments: StoreUnderTest.allCases)
     func history(_ kind: StoreUnderTest) async throws {
         let index = try await kind.index()
+        let begun = index.now()
         let upload = try await index.merging()
         let fence = try await index.claimed(upload.id, by: "w1")
         let again = Failure(.targetFailed, "it said \"no\"\nand é")
@@ -29,7 +30,7 @@ struct UploadStoreJanitorConformance {
         let failed = try applied(try await index.store.fail(stop)).upload
         let letter = try #require(failed.deadLetter)
         #expect(letter.job == .merge(upload.id) && letter.attempts == 1)
-        #expect(letter.first == again && letter.firstAt.isNear(index.now()) && letter.at.isNear(index.now()))
+        #expect(letter.first == again && letter.firstAt >= begun + .milliseconds(-100) && letter.at >= letter.firstAt)
         #expect(failed.failure == full)
         _ = try applied(try await index.store.replay(upload.id, by: "olga", overwrite: nil, after: .zero))
         _ = try applied(try await index.store.cancel(upload.id, by: "alice", only: .any))
@@ -45,7 +46,9 @@ struct UploadStoreJanitorConformance {
             HistoryEntry(.cancelled, at: index.now(), by: "alice"),
         ]
         #expect(history.map(\.undated) == expected.map(\.undated))
-        #expect(history.allSatisfy { $0.at.isNear(index.now()) })
+        // However long the steps took. Two clocks of one machine differ by less than a moment.
+        let test = begun + .milliseconds(-100)...index.now() + .milliseconds(100)
+        #expect(history.allSatisfy { test.contains($0.at) })
         #expect(try await index.store.history(of: uploadID()).isEmpty)
     }
 
