@@ -42,6 +42,23 @@ import Testing
         #expect(lost(link, home) == ["/s/aa/complete"])
     }
 
+    @Test func whatComesIntoADirectoryLaterIsANameOfItsOwn() {
+        let record = "11 fsync(7</s/aa/.u.1/upload.json>) = 0"
+        let home = [record, #"11 renameat(5</s/aa>, ".u.1", 5</s/aa>, "u") = 0"#, "11 fsync(5</s/aa>) = 0"]
+        let marker = [
+            "11 fsync(8</s/aa/u/tmp/m>) = 0", #"11 linkat(9</s/aa/u/tmp>, "m", 6</s/aa/u>, "complete", 0) = 0"#,
+        ]
+        func lost(_ lines: [String]) -> [String] {
+            FlushLog(lines.joined(separator: "\n")).lost(below: Self.root) { path in
+                path.hasSuffix("/u") ? ["upload.json", "complete"] : nil
+            }
+        }
+        // The marker of an upload whose clients were not answered yet takes no more along than itself.
+        #expect(lost(home + marker) == ["/s/aa/u/complete"])
+        #expect(lost(home + marker + ["11 fsync(6</s/aa/u>) = 0"]).isEmpty)
+        #expect(lost(Array(home.dropFirst()) + marker + ["11 fsync(6</s/aa/u>) = 0"]) == ["/s/aa/u"])
+    }
+
     @Test func otherPlacesDoNotCount() {
         #expect(lost(#"11 rename("/elsewhere/a", "/elsewhere/b") = 0"#).isEmpty)
         #expect(lost(#"11 rename("/s/a", "/s/b") = 0"#) == ["/s/b"])

@@ -9,28 +9,25 @@ enum PowerCut {
     /// Runs work with all API processes traced, then cuts; answers how many names were lost.
     static func after(_ scene: Scene, _ work: () async throws -> Void) async throws -> Int {
         let place = try TemporaryDirectory("strace")
-        var tracers: [ChildProcess] = []
-        for member in scene.fleet.apis {
+        let pids = try scene.fleet.apis.flatMap { member in
             guard let pid = member.pid else { throw HarnessError("\(member.name) does not run") }
-            let options = ["-f", "-y", "-s", "4096", "-e", "trace=\(FlushLog.calls)", "-e", "signal=none"]
-            let tracer = try ChildProcess(
-                "strace",
-                options + ["-p", String(pid), "-o", place.path(member.name)],
-                output: place.path("out-\(member.name)")
-            )
-            tracers.append(tracer)
-            try await eventually("strace is attached") { tracer.errors.contains("attached") }
+            return ["-p", String(pid)]
+        }
+        let options = ["-f", "-y", "-s", "4096", "-e", "trace=\(FlushLog.calls)", "-e", "signal=none"]
+        let tracer = try ChildProcess(
+            "strace",
+            options + pids + ["-o", place.path("log")],
+            output: place.path("out")
+        )
+        for pid in pids where pid != "-p" {
+            try await eventually("strace is attached to \(pid)") { tracer.errors.contains("Process \(pid) attached") }
         }
         try await work()
         for member in scene.fleet.apis { try await member.kill() }
-        var lost = 0
-        for (member, tracer) in zip(scene.fleet.apis, tracers) {
-            _ = await tracer.stop()
-            let log = FlushLog(try String(contentsOfFile: place.path(member.name), encoding: .utf8))
-            for name in log.lost(below: scene.fleet.staging.path, list: files) {
-                if (try? FileManager.default.removeItem(atPath: name)) != nil { lost += 1 }
-            }
-        }
+        _ = await tracer.stop()
+        let log = FlushLog(try String(contentsOfFile: place.path("log"), encoding: .utf8))
+        let names = log.lost(below: scene.fleet.staging.path, list: files)
+        let lost = names.count { (try? FileManager.default.removeItem(atPath: $0)) != nil }
         return lost
     }
 

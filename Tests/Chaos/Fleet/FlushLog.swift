@@ -2,7 +2,7 @@
 
 import Foundation
 
-/// The calls of one process as `strace -f -y` wrote them: which names were given, and what was flushed.
+/// The calls of processes as `strace -f -y` wrote them, all of them in one log, since one may flush what another named: which names were given, and what was flushed.
 ///
 /// A name is durable once the directory that holds it was flushed after the name was given; a file's bytes are durable
 /// if the file was flushed before that, under the name that it had then.
@@ -63,11 +63,15 @@ struct FlushLog {
     /// Of the names below a directory that the trace saw given, those that a power cut would take away; `list` answers
     /// the files directly in a directory, nil for a file.
     func lost(below root: String, list: (String) -> [String]?) -> [String] {
-        namings.filter { naming in
+        // What was put into a directory after it had its name, as a marker is, is a name of its own.
+        let named = Set(namings.map(\.destination))
+        return namings.filter { naming in
             guard naming.destination.hasPrefix(root + "/") else { return false }
             guard naming.isDurable else { return true }
             guard let files = list(naming.destination) else { return !flushed.contains(naming.source) }
-            return files.contains { !flushed.contains("\(naming.source)/\($0)") }
+            return files.contains { file in
+                !named.contains("\(naming.destination)/\(file)") && !flushed.contains("\(naming.source)/\(file)")
+            }
         }.map(\.destination)
     }
 }

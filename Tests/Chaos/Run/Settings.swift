@@ -2,6 +2,9 @@
 
 /// SEED, UPLOADS and FAULTS.
 struct Settings: Sendable {
+    /// Uploads of each fault where nothing else is asked for.
+    static let usualUploads = 24
+
     /// Decides sizes, order and timing.
     var seed: UInt64
     /// Uploads of each fault.
@@ -17,7 +20,7 @@ struct Settings: Sendable {
             seed = number
         }
         switch environment["UPLOADS"] ?? "" {
-        case "": uploads = 24
+        case "": uploads = Self.usualUploads
         case let text:
             guard let number = Int(text), (1...10_000).contains(number) else {
                 throw SettingsError(variable: "UPLOADS", value: text)
