@@ -26,8 +26,8 @@ struct Janitor: ServiceLifecycle.Service {
     private static let expiryRounds = Duration.seconds(60)
     private static let lease = Duration.seconds(5)
     private static let stagingRounds = Duration.seconds(600)
-    /// How often ends that are kept long enough are looked for.
-    private static let forgettingRounds = Duration.seconds(10)
+    /// How often what is young in staging is looked at: ends that are kept long enough, creations that nobody ended.
+    private static let youngRounds = Duration.seconds(10)
 
     func run() async throws {
         await cancelWhenGracefulShutdown {
@@ -57,8 +57,8 @@ struct Janitor: ServiceLifecycle.Service {
                     }
                 }
                 group.addTask {
-                    await every(Self.forgettingRounds, as: "janitor:ends", for: Self.forgettingRounds) {
-                        _ = try await TendStaging(ports).forget()
+                    await every(Self.youngRounds, as: "janitor:young", for: Self.youngRounds) {
+                        try await tendYoung()
                     }
                 }
             }
@@ -96,7 +96,18 @@ struct Janitor: ServiceLifecycle.Service {
     private func tendStaging() async throws {
         let tend = TendStaging(ports, configured: configured)
         note("Leftovers swept from staging", try await tend.sweep(), nil)
-        let (restored, discarded) = try await tend.reconcile()
+        settled(try await tend.reconcile())
+    }
+
+    private func tendYoung() async throws {
+        let tend = TendStaging(ports)
+        _ = try await tend.forget()
+        note("Creations that nobody ended were removed", try await tend.sweepUnborn(), nil)
+        settled(try await tend.reconcile(onlyYoung: true))
+    }
+
+    private func settled(_ counts: (restored: Int, discarded: Int)) {
+        let (restored, discarded) = counts
         note("Uploads that the index had lost were brought back", restored, nil)
         note("Uploads that were never answered were discarded", discarded, nil)
     }

@@ -202,6 +202,7 @@ private final class Actor {
                 return "created \(told(upload))"
             case .repeated(let upload): return "repeated \(told(upload))"
             case .held(let upload): return "held \(told(upload))"
+            case .forbidden: return "forbidden"
             }
         case .receive(let number, let part): return told(try await store.receive(part, of: id(number)))
         case .complete(let number, let size, let digest):

@@ -52,6 +52,21 @@ struct UploadStoreJanitorConformance {
         #expect(try await index.store.history(of: uploadID()).isEmpty)
     }
 
+    @Test("What is forbidden is never created; what is there cannot be forbidden", arguments: StoreUnderTest.allCases)
+    func forbidden(_ kind: StoreUnderTest) async throws {
+        let index = try await kind.index()
+        let (slow, other) = (try index.record(path: "a"), try index.record(path: "a"))
+        #expect(try await index.store.forbid(slow.id))
+        #expect(try await index.store.forbid(slow.id))
+        #expect(try await index.store.create(slow) == .forbidden)
+        #expect(try await index.store.upload(slow.id) == nil)
+        #expect(try await index.store.holder(of: slow.path, on: slow.target) == nil)
+        // Its path is free for the next.
+        try await index.created(other)
+        #expect(try await !index.store.forbid(other.id))
+        guard case .created = try await index.store.create(other) else { throw NotApplied() }
+    }
+
     @Test("Only an abandoned upload expires, and only when its time has come", arguments: StoreUnderTest.allCases)
     func expire(_ kind: StoreUnderTest) async throws {
         let index = try await kind.index()

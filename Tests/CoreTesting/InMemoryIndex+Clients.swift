@@ -5,6 +5,7 @@ internal import Core
 extension InMemoryIndex {
     mutating func create(_ record: UploadRecord, _ now: Timestamp) -> CreateResult {
         if let known = find(record.id, now) { return .created(known.upload) }
+        if let until = forbidden[record.id], until > now { return .forbidden }
         if let key = record.idempotencyKey, let earlier = repeats[RepeatKey(owner: record.owner, key: key)],
             earlier.until > now, let repeated = find(earlier.value, now)?.upload, repeated.state != .cancelled,
             repeated.state != .expired

@@ -41,6 +41,12 @@ extension InMemoryIndex {
 
     mutating func tried(_ job: Job) { tries[job] = nil }
 
+    mutating func forbid(_ id: UploadID, _ now: Timestamp) -> Bool {
+        guard find(id, now) == nil else { return false }
+        forbidden[id] = now + .seconds(3_600)
+        return true
+    }
+
     func dueSweeps(of target: TargetID, limit: Int, _ now: Timestamp) -> [UploadID] {
         let due = (sweeps[target] ?? [:]).filter { $0.value <= now }.sorted { ($0.value, $0.key) < ($1.value, $1.key) }
         return Array(due.map(\.key).prefix(min(max(limit, 1), 500)))

@@ -140,6 +140,8 @@ public struct InMemoryIndex: Sendable {
     var checksFences = true
     var failedAt: [UploadID: Timestamp] = [:]
     var sweeps: [TargetID: [UploadID: Timestamp]] = [:]
+    /// What must never be created, until when.
+    var forbidden: [UploadID: Timestamp] = [:]
     var tries: [Job: Set<String>] = [:]
     var epoch: Epoch?
     var locks: [String: Expiring<String>] = [:]

@@ -342,6 +342,9 @@ public final class InMemoryStaging: Staging {
         }
     }
 
+    /// Nothing: here an upload comes with its record.
+    public func sweepUnborn(olderThan age: Duration) async throws(StagingError) -> Int { 0 }
+
     /// How much room there is.
     public func space() async throws(StagingError) -> StagingSpace {
         try await faults.perform(.space) {

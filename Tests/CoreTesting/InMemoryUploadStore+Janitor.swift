@@ -23,6 +23,11 @@ extension InMemoryUploadStore {
         try await change(.tried) { index, _ in index.tried(job) }
     }
 
+    /// Makes sure that an upload that the index does not have is never created.
+    public func forbid(_ id: UploadID) async throws(StoreError) -> Bool {
+        try await change(.forbid) { $0.forbid(id, $1) }
+    }
+
     /// Ended uploads of a target whose directory must be looked at again.
     public func dueSweeps(of target: TargetID, limit: Int) async throws(StoreError) -> [UploadID] {
         try await change(.dueSweeps) { $0.dueSweeps(of: target, limit: limit, $1) }

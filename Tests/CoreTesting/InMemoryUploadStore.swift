@@ -12,7 +12,7 @@ public final class InMemoryUploadStore: UploadStore {
         /// The method of the same name.
         case upload, holder, parts, uploads, attempt, shipState, history
         /// The method of the same name.
-        case knows, revive, tries, tried, dueSweeps, swept
+        case knows, forbid, revive, tries, tried, dueSweeps, swept
         /// The method of the same name.
         case nextGeneration, startGeneration, requeueShips, shipped, strike, claim, renew, release, beginCommit, finish
         /// The method of the same name.

@@ -126,8 +126,11 @@ import Testing
             try Data("left".utf8).write(to: path)
         }
         #expect(try await staging.sweep(olderThan: .seconds(3_600)) == 0)
+        #expect(try await staging.sweepUnborn(olderThan: .seconds(3_600)) == 0)
         #expect(DiskLayout.tree(directory).count > before.count)
-        #expect(try await staging.sweep(olderThan: .zero) == 5)
+        #expect(try await staging.sweepUnborn(olderThan: .zero) == 1)
+        #expect(!DiskLayout.tree(directory).contains { $0.contains("/.") })
+        #expect(try await staging.sweep(olderThan: .zero) == 4)
         #expect(DiskLayout.tree(directory) == before)
         #expect(try await staging.sweep(olderThan: .zero) == 0)
         #expect(try await staging.isIntact(part(bytes, at: 0), of: id))

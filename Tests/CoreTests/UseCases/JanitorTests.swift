@@ -2,6 +2,7 @@
 
 import Core
 import CoreTesting
+import Synchronization
 import Testing
 
 @Suite("Janitor")
@@ -105,6 +106,41 @@ struct JanitorTests {
             try await world.settle()
             try await world.expectArrived(letter, Self.file, at: "d")
             #expect(try await world.leftovers() == [])
+        }
+    }
+
+    @Test("A creation that died is discarded soon; one that is only slow is told so", arguments: [true, false])
+    func strayCreation(onlyYoung: Bool) throws {
+        let world = World()
+        try world.run {
+            let worker = try await world.process("worker")
+            let tend = TendStaging(worker.ports)
+            let slow = try await world.client()
+            // Held between the record in staging and the index.
+            slow.api.gate.plan(.stops(.seconds(40)), at: "store.create.before")
+            let outcome = Mutex<IntakeError?>(nil)
+            world.background {
+                await Gate.$current.withValue(slow.api.gate) {
+                    do throws(IntakeError) { _ = try await slow.create("a", size: 9_000) } catch {
+                        outcome.withLock { $0 = error }
+                    }
+                }
+            }
+            try await world.clock.sleep(.seconds(20))
+            let record = try #require(world.staging.uploadIDs.first)
+            #expect(try await tend.reconcile(onlyYoung: onlyYoung) == (0, 0))
+            #expect(world.staging.uploadIDs == [record])
+            try await world.clock.sleep(.seconds(11))
+            #expect(try await tend.reconcile(onlyYoung: onlyYoung) == (0, 1))
+            #expect(world.staging.uploadIDs.isEmpty)
+            try await world.clock.sleep(.seconds(20))
+            guard case .unavailable = outcome.withLock({ $0 }) else {
+                Issue.record("it was answered otherwise: \(String(describing: outcome.withLock { $0 }))")
+                return
+            }
+            let again = try await slow.create("a", size: 9_000).upload.id
+            #expect(try await tend.reconcile(onlyYoung: onlyYoung) == (0, 0))
+            #expect(world.staging.uploadIDs == [again])
         }
     }
 

@@ -11,6 +11,17 @@ extension RedisUploadStore {
         return count == 1
     }
 
+    /// How long an upload is kept from being created: longer than any request lasts.
+    private static let forbiddance = Duration.seconds(3_600)
+
+    /// Makes sure that an upload that the index does not have is never created.
+    public func forbid(_ id: UploadID) async throws(StoreError) -> Bool {
+        let lifetime = RedisArgument(Self.forbiddance.components.seconds)
+        let reply = try await change(UploadScripts.forbid, [keys.upload(id)], [lifetime])
+        guard let count = reply.integer else { throw .unreadable("whether upload \(id) is known") }
+        return count == 1
+    }
+
     /// Records a merge job of an upload that stands still and that nobody works on.
     public func revive(_ id: UploadID, idleFor idle: Duration) async throws(StoreError) -> Change<WorkRefusal> {
         try await change(UploadScripts.revive, of: id, [RedisArgument(idle.microseconds)]).workChange()

@@ -71,6 +71,7 @@ extension RedisUploadStore: UploadStore {
         case "created": return .created(try reply.upload(1))
         case "repeated": return .repeated(try reply.upload(1))
         case "held": return .held(by: try reply.upload(1))
+        case "forbidden": return .forbidden
         default: throw .unreadable("the answer '\(reply.word)'")
         }
     }

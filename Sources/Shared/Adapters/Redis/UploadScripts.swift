@@ -23,6 +23,7 @@ enum UploadScripts {
     static let finish = guarded("finish", PackageResources.finish_lua)
     static let fail = guarded("fail", PackageResources.fail_lua)
     static let retry = guarded("retry", PackageResources.retry_lua)
+    static let forbid = guarded("forbid", PackageResources.forbid_lua)
     static let knows = guarded("knows", PackageResources.knows_lua)
     static let revive = guarded("revive", PackageResources.revive_lua)
     static let tries = guarded("tries", PackageResources.tries_lua)

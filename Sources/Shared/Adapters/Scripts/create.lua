@@ -2,10 +2,11 @@
 -- create: takes the path lock for a new upload, or says who has it.
 -- KEYS    1 epoch, 2 upload, 3 path lock, 4 idempotency key (left out where there is none)
 -- ARGV    1 epoch, then the fields and values of the new upload
--- RETURNS {'created' | 'repeated' | 'held', upload}
+-- RETURNS {'created' | 'repeated' | 'held', upload} | {'forbidden'}
 
 local known = named()
 if known then return { 'created', flat(known) } end
+if redis.call('EXISTS', prefix .. 'never:' .. string.sub(KEYS[2], #prefix + 3)) == 1 then return { 'forbidden' } end
 local earlier = KEYS[4] and redis.call('GET', KEYS[4])
 local repeated = earlier and load(earlier)
 -- One that was given up, perhaps because this very request could not be served, is no answer to it.

@@ -144,20 +144,42 @@ public final class DiskStaging: Staging {
 
     /// Removes what crashed processes left, older than an age; answers how many things there were.
     public func sweep(olderThan age: Duration) async throws(StagingError) -> Int {
-        var now = timespec()
-        clock_gettime(CLOCK_REALTIME, &now)
-        let microseconds = Int64(now.tv_sec) * 1_000_000 + Int64(now.tv_nsec) / 1_000
-        let time = Timestamp(microseconds: microseconds - age.microseconds)
+        let time = Self.time(before: age)
         var count = try await forget(discardedBefore: time)
         count += try await run { directory throws(StagingError) in try directory.removeStrayFiles(before: time) }
-        for prefix in UInt8.min...UInt8.max {
-            let claimed = try await run { directory throws(StagingError) in
+        count += try await sweepUnborn(olderThan: age)
+        return try await count
+            + claim { directory, prefix throws(StagingError) in
                 try directory.claimLeftovers(below: prefix, before: time)
             }
+    }
+
+    /// Removes uploads whose creation was never ended, older than an age.
+    public func sweepUnborn(olderThan age: Duration) async throws(StagingError) -> Int {
+        let time = Self.time(before: age)
+        return try await claim { directory, prefix throws(StagingError) in
+            try directory.claimUnborn(below: prefix, before: time)
+        }
+    }
+
+    /// Deletes what is claimed below each prefix; answers how many things there were.
+    private func claim(
+        _ claim: @escaping @Sendable (StagingDirectory, UInt8) throws(StagingError) -> [EntryName]
+    ) async throws(StagingError) -> Int {
+        var count = 0
+        for prefix in UInt8.min...UInt8.max {
+            let claimed = try await run { directory throws(StagingError) in try claim(directory, prefix) }
             for name in claimed { try await delete(name) }
             count += claimed.count
         }
         return count
+    }
+
+    private static func time(before age: Duration) -> Timestamp {
+        var now = timespec()
+        clock_gettime(CLOCK_REALTIME, &now)
+        let microseconds = Int64(now.tv_sec) * 1_000_000 + Int64(now.tv_nsec) / 1_000
+        return Timestamp(microseconds: microseconds - age.microseconds)
     }
 
     /// How much room there is. It is counted anew where that is due, but not waited for.

@@ -25,16 +25,24 @@ extension StagingDirectory {
 
     // MARK: Leftovers
 
-    /// Claims what crashed processes left below one prefix, by moving it to the trash; answers its names there.
+    /// Claims uploads below one prefix whose creation was never ended, by moving them to the trash; answers their names
+    /// there.
+    func claimUnborn(below prefixNumber: UInt8, before time: Timestamp) throws(StagingError) -> [EntryName] {
+        guard let prefix = try root.open(.prefix(prefixNumber)) else { return [] }
+        let trash = try root.openOrMake(.trash)
+        var claimed: [EntryName] = []
+        for name in try prefix.entries() where name.isConstruction {
+            if try newest(name, in: prefix) <= time { claimed += try claim(name, in: prefix, trash) }
+        }
+        return claimed
+    }
+
+    /// Claims unfinished parts and markers below one prefix, by moving them to the trash; answers their names there.
     func claimLeftovers(below prefixNumber: UInt8, before time: Timestamp) throws(StagingError) -> [EntryName] {
         guard let prefix = try root.open(.prefix(prefixNumber)) else { return [] }
         let trash = try root.openOrMake(.trash)
         var claimed: [EntryName] = []
         for name in try prefix.entries() {
-            if name.isConstruction {
-                if try newest(name, in: prefix) <= time { claimed += try claim(name, in: prefix, trash) }
-                continue
-            }
             // An upload that cannot be opened, such as a symbolic link, is not this program's to clean.
             guard name.upload != nil, let upload = try? prefix.open(name),
                 let temporary = try? upload.open(.temporary)

@@ -169,6 +169,8 @@ public protocol Staging: Sendable {
     ) async throws(StagingError) -> [UploadID]
     /// Removes what crashed processes left: unfinished parts and half-deleted uploads, older than an age.
     func sweep(olderThan age: Duration) async throws(StagingError) -> Int
+    /// Removes uploads whose creation ended before they had a record, older than an age; one that is only slow fails.
+    func sweepUnborn(olderThan age: Duration) async throws(StagingError) -> Int
     /// How much room there is. What others freed or used is seen late, but is seen even if only this is asked.
     func space() async throws(StagingError) -> StagingSpace
 }

@@ -126,6 +126,8 @@ public protocol UploadStore: Sendable {
     /// Whether the index has an upload. Unlike `upload`, it answers no only where the index is staging's: one that is
     /// empty or being rebuilt throws `rebuilding`.
     func knows(_ id: UploadID) async throws(StoreError) -> Bool
+    /// Makes sure that an upload that the index does not have is never created; false where it has it.
+    func forbid(_ id: UploadID) async throws(StoreError) -> Bool
     /// Records a merge job of an upload that has not moved for so long, that nobody works on, and of which nothing is
     /// recorded already; of one that has ended and is not cleaned up, a clean job. Changes nothing where any of it is
     /// not so.

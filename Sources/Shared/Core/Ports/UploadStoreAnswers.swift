@@ -19,6 +19,8 @@ public enum CreateResult: Hashable, Sendable {
     case repeated(Upload)
     /// An unfinished upload holds the path.
     case held(by: Upload)
+    /// It took so long that its record was taken for nobody's and discarded.
+    case forbidden
 }
 
 /// Why a received part was not recorded.

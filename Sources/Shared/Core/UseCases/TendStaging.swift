@@ -7,8 +7,11 @@ public struct TendStaging: Sendable {
 
     /// What is younger may still be in somebody's hands.
     public static let leftoverAge = Duration.seconds(86_400)
-    /// The age from which an upload that the index does not know is nobody's.
-    public static let strayAge = Duration.seconds(3_600)
+    /// The age from which an upload that the index does not know is nobody's, and one that has no record yet. Whoever was
+    /// to create it may only be slow, and is kept from it.
+    public static let strayAge = Duration.seconds(30)
+    /// How far back the young ones are looked for.
+    public static let youth = Duration.seconds(1_800)
 
     /// How long the end of a discarded upload is kept: longer than what an index may lose of its past when it dies.
     public static let endAge = Duration.seconds(60)
@@ -26,6 +29,11 @@ public struct TendStaging: Sendable {
         try await ports.staging.sweep(olderThan: Self.leftoverAge)
     }
 
+    /// Removes uploads whose creation did not come as far as a record; answers how many.
+    public func sweepUnborn() async throws(StagingError) -> Int {
+        try await ports.staging.sweepUnborn(olderThan: Self.strayAge)
+    }
+
     /// Deletes what is kept of uploads that were discarded a while ago; answers of how many.
     ///
     /// Only what an index knows that was staging's at the time: one that died since may have forgotten it.
@@ -41,12 +49,15 @@ public struct TendStaging: Sendable {
     /// is brought back, for somebody may have been told that they are safe; one with nothing was never answered. An
     /// index that is empty or being rebuilt knows nothing, and settles nothing. An upload that has ended and whose
     /// target is not configured any more is cleaned up here, for nobody takes jobs of that target.
-    public func reconcile() async throws(IntakeError) -> (restored: Int, discarded: Int) {
+    ///
+    /// - Parameter onlyYoung: looks only at those that were touched lately, which costs little.
+    public func reconcile(onlyYoung: Bool = false) async throws(IntakeError) -> (restored: Int, discarded: Int) {
         var counts = (restored: 0, discarded: 0)
         var last: UploadID?
+        let since = onlyYoung ? ports.surroundings.now() - Self.youth : nil
         while !Task.isCancelled {
             let page = try await staged { () throws(StagingError) in
-                try await ports.staging.uploads(after: last, touchedSince: nil, limit: TendTarget.page)
+                try await ports.staging.uploads(after: last, touchedSince: since, limit: TendTarget.page)
             }
             for id in page {
                 if try await asking({ () throws(StoreError) in try await ports.store.knows(id) }) {
@@ -57,6 +68,9 @@ public struct TendStaging: Sendable {
                     ports.surroundings.now() - found.record.createdAt >= Self.strayAge
                 else { continue }
                 if found.parts.isEmpty, found.markers.isEmpty {
+                    guard try await asking({ () throws(StoreError) in try await ports.store.forbid(id) }) else {
+                        continue
+                    }
                     try await staged { () throws(StagingError) in try await ports.staging.discard(id) }
                     counts.discarded += 1
                 } else if try await restore(found) {

@@ -124,6 +124,8 @@ extension UploadIntake {
                 }
                 events.publish(.uploadCreated, upload)
                 return .created(upload)
+            case .forbidden:
+                throw .unavailable("the creation took too long", retryAfter: .seconds(1))
             case .repeated(let upload):
                 try? await staging.discard(record.id)
                 if surroundings.now() < deadline, try await banishes(upload, for: principal) { continue }
