@@ -154,7 +154,13 @@ enum Stranger {
     static let content = Data("not Ferry's\n".utf8)
     static let digest = Digest.sha256Hex(content)
 
-    static func write(_ path: String) throws { try content.write(to: URL(fileURLWithPath: path)) }
+    /// In one step, so that nobody who watches takes half of it for something else.
+    static func write(_ path: String) throws {
+        let place = URL(fileURLWithPath: path)
+        let aside = place.deletingLastPathComponent().appending(path: ".stranger-\(place.lastPathComponent)")
+        try content.write(to: aside)
+        guard rename(aside.path, path) == 0 else { throw HarnessError("\(path) cannot be written") }
+    }
 }
 
 extension Faults {

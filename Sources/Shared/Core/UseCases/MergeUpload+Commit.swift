@@ -42,6 +42,9 @@ extension MergeUpload {
             let found = try await ports.reaching { () throws(TargetError) in try await session.facts(of: path) }
             guard try await isOurs(found, upload, finalFile) else {
                 let seen = found.map { "a \($0.kind) of \($0.size) bytes" } ?? "nothing"
+                // Whoever renamed may have said so in staging. A person decides now: the bytes are kept for that, even if
+                // the index is lost meanwhile.
+                try? await ports.staging.unmark(.done, on: upload.id)
                 throw .permanent(
                     Failure(
                         .commitUnknown,
