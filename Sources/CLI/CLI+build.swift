@@ -107,7 +107,10 @@ private func strandedFinding(_ backend: Backend, _ configuration: FerryConfigura
         var query = query
         query.limit = 1_000
         for _ in 0..<100 {
-            guard let page = try? await backend.store.uploads(query) else { return [] }
+            let page: UploadPage
+            do { page = try await backend.store.uploads(query) } catch {
+                return [Finding(subject: "uploads", ok: false, detail: "cannot be listed: \(error)")]
+            }
             for upload in page.uploads where !configured.contains(upload.record.target.description) {
                 stranded[upload.record.target.description, default: 0] += 1
             }

@@ -284,6 +284,9 @@ import Testing
         #expect(try await test.staging.space().used == 0)
         try await test.staging.discard(id)
         #expect(try await test.staging.readDiscarded(id) == kept, "discarded twice")
+        // Whoever sweeps does not know what the index knows.
+        _ = try await test.staging.sweep(olderThan: .zero)
+        #expect(try await test.staging.readDiscarded(id) == kept, "swept")
         #expect(try await test.staging.forget(discardedBefore: test.now() + .seconds(-60)) == 0)
         #expect(try await test.staging.forget(discardedBefore: test.now() + .seconds(1)) == (kept == nil ? 0 : 1))
         #expect(try await test.staging.discarded() == [])

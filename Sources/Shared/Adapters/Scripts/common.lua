@@ -49,9 +49,18 @@ local function load(id)
   return { id = id, key = key, fields = fields, changed = {} }
 end
 
--- The upload that a script's second key names.
+-- The identifier, and the upload, that a script's second key names.
+local function named_id()
+  return string.sub(KEYS[2], #prefix + 3)
+end
+
 local function named()
-  return load(string.sub(KEYS[2], #prefix + 3))
+  return load(named_id())
+end
+
+-- The key that keeps an upload from being created.
+local function never_key(id)
+  return prefix .. 'never:' .. id
 end
 
 local function number(upload, field)

@@ -6,7 +6,7 @@
 
 local known = named()
 if known then return { 'created', flat(known) } end
-if redis.call('EXISTS', prefix .. 'never:' .. string.sub(KEYS[2], #prefix + 3)) == 1 then return { 'forbidden' } end
+if redis.call('EXISTS', never_key(named_id())) == 1 then return { 'forbidden' } end
 local earlier = KEYS[4] and redis.call('GET', KEYS[4])
 local repeated = earlier and load(earlier)
 -- One that was given up, perhaps because this very request could not be served, is no answer to it.
@@ -18,7 +18,7 @@ local holder = redis.call('GET', KEYS[3])
 local held = holder and load(holder)
 if held then return { 'held', flat(held) } end
 
-local upload = { id = string.sub(KEYS[2], #prefix + 3), key = KEYS[2], fields = {}, changed = {} }
+local upload = { id = named_id(), key = KEYS[2], fields = {}, changed = {} }
 for i = 2, #ARGV, 2 do set(upload, ARGV[i], ARGV[i + 1]) end
 if is_backed_up(upload.fields.target) then return backed_up(upload.fields.target) end
 move(upload, 'receiving')

@@ -6,5 +6,5 @@
 -- RETURNS 1, or 0 where the upload is in the index
 
 if redis.call('EXISTS', KEYS[2]) == 1 then return 0 end
-redis.call('SET', prefix .. 'never:' .. string.sub(KEYS[2], #prefix + 3), 1, 'EX', ARGV[2])
+redis.call('SET', never_key(named_id()), 1, 'EX', ARGV[2])
 return 1

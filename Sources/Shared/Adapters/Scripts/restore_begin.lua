@@ -8,7 +8,7 @@
 local hasEnded = ARGV[1] == '1'
 local upload = named()
 local holder = redis.call('GET', KEYS[3])
-local held = holder and holder ~= string.sub(KEYS[2], #prefix + 3) and load(holder)
+local held = holder and holder ~= named_id() and load(holder)
 if upload then
   -- A known upload that lost its lock takes it back.
   if not held and not ended[upload.fields.state] then redis.call('SET', KEYS[3], upload.id) end
@@ -27,7 +27,7 @@ if held and not ended[held.fields.state] and not hasEnded then
   save(held)
 end
 
-upload = { id = string.sub(KEYS[2], #prefix + 3), key = KEYS[2], fields = {}, changed = {} }
+upload = { id = named_id(), key = KEYS[2], fields = {}, changed = {} }
 for i = 3, #ARGV, 2 do set(upload, ARGV[i], ARGV[i + 1]) end
 set(upload, 'expiresAt', math.max(number(upload, 'expiresAt'), now + number(upload, 'expiresIn')))
 -- Nobody knows what was begun on the target before.

@@ -5,7 +5,7 @@
 -- RETURNS nothing
 
 local upload = named()
-local id = string.sub(KEYS[2], #prefix + 3)
+local id = named_id()
 local pause = upload and sweep_pauses[number(upload, 'sweeps') + 1]
 if not pause then
   redis.call('ZREM', KEYS[3], id)

@@ -6,8 +6,8 @@ internal import Glibc
 /// The directory of acknowledged parts.
 ///
 /// Layout: `epoch`; `<id[0..<2]>/<id>/upload.json`, `…/parts/<offset, 16 hex digits>/<size>-<sha256>`, the markers
-/// beside them, unfinished files in `…/tmp`; what is on its way out, and the ends of discarded uploads, in `trash`. Several processes may use it at once.
-/// Names of what is being built begin with a dot.
+/// beside them, unfinished files in `…/tmp`; what is on its way out, and the ends of discarded uploads, in `trash`.
+/// Several processes may use it at once. Names of what is being built begin with a dot.
 public final class DiskStaging: Staging {
     /// How a staging directory is used.
     public struct Options: Hashable, Sendable {
@@ -125,7 +125,13 @@ public final class DiskStaging: Staging {
 
     /// Deletes what was moved out of sight before a time.
     public func forget(discardedBefore time: Timestamp) async throws(StagingError) -> Int {
-        let forgotten = try await run { directory throws(StagingError) in try directory.trash(before: time) }
+        try await emptyTrash(before: time, butEnds: false)
+    }
+
+    private func emptyTrash(before time: Timestamp, butEnds: Bool) async throws(StagingError) -> Int {
+        let forgotten = try await run { directory throws(StagingError) in
+            try directory.trash(before: time, butEnds: butEnds)
+        }
         for name in forgotten { try await delete(name) }
         return forgotten.count
     }
@@ -145,7 +151,7 @@ public final class DiskStaging: Staging {
     /// Removes what crashed processes left, older than an age; answers how many things there were.
     public func sweep(olderThan age: Duration) async throws(StagingError) -> Int {
         let time = Self.time(before: age)
-        var count = try await forget(discardedBefore: time)
+        var count = try await emptyTrash(before: time, butEnds: true)
         count += try await run { directory throws(StagingError) in try directory.removeStrayFiles(before: time) }
         count += try await sweepUnborn(olderThan: age)
         return try await count

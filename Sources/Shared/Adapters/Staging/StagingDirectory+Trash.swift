@@ -31,8 +31,8 @@ extension StagingDirectory {
         guard let trash = try root.open(.trash) else { return true }
         var removal = TreeRemoval(budget: 4_096)
         defer { ledger.change(-removal.freed) }
-        if butItsEnd, name.upload != nil, try trash.facts(of: name)?.isDirectory == true,
-            let upload = try trash.open(name), try hasEnded(upload)
+        if butItsEnd, let facts = try trash.facts(of: name), try isEnd(name, facts, in: trash),
+            let upload = try trash.open(name)
         {
             return try removal.empty(upload, sparing: Self.end)
         }
@@ -64,12 +64,21 @@ extension StagingDirectory {
     }
 
     /// What is in the trash and was put there before a time.
-    func trash(before time: Timestamp) throws(StagingError) -> [EntryName] {
+    ///
+    /// - Parameter butEnds: without uploads that have ended, which an index may still have to be told of.
+    func trash(before time: Timestamp, butEnds: Bool) throws(StagingError) -> [EntryName] {
         guard let trash = try root.open(.trash) else { return [] }
         var names: [EntryName] = []
         for name in try trash.entries() {
-            if let facts = try trash.facts(of: name), facts.changed <= time { names.append(name) }
+            guard let facts = try trash.facts(of: name), facts.changed <= time else { continue }
+            if butEnds, try isEnd(name, facts, in: trash) { continue }
+            names.append(name)
         }
         return names
+    }
+
+    private func isEnd(_ name: EntryName, _ facts: EntryFacts, in trash: Directory) throws(StagingError) -> Bool {
+        guard name.upload != nil, facts.isDirectory, let upload = try trash.open(name) else { return false }
+        return try hasEnded(upload)
     }
 }

@@ -44,7 +44,9 @@ extension MergeUpload {
                 let seen = found.map { "a \($0.kind) of \($0.size) bytes" } ?? "nothing"
                 // Whoever renamed may have said so in staging. A person decides now: the bytes are kept for that, even if
                 // the index is lost meanwhile.
-                try? await ports.staging.unmark(.done, on: upload.id)
+                try await ports.reading { () throws(StagingError) in
+                    try await ports.staging.unmark(.done, on: upload.id)
+                }
                 throw .permanent(
                     Failure(
                         .commitUnknown,
