@@ -337,7 +337,7 @@ struct UploadStoreJanitorConformance {
 
     // MARK: Leftovers
 
-    @Test("An upload that ended is looked at again three times", arguments: StoreUnderTest.allCases)
+    @Test("An upload that ended is looked at again four times", arguments: StoreUnderTest.allCases)
     func sweeps(_ kind: StoreUnderTest) async throws {
         let index = try await kind.index()
         // One part file was begun, and it is not the final one.
@@ -345,12 +345,12 @@ struct UploadStoreJanitorConformance {
         _ = try applied(try await index.store.cancel(cancelled.id))
         try await index.store.cleaned(cancelled.id)
         #expect(try await index.store.dueSweeps(of: target(), limit: 9).isEmpty, "not at once")
-        for _ in 0..<4 { try await index.store.swept(cancelled.id, of: target()) }
+        for _ in 0..<5 { try await index.store.swept(cancelled.id, of: target()) }
         guard kind == .memory else { return }
         let other = try await index.merging()
         _ = try applied(try await index.store.cancel(other.id))
         try await index.store.cleaned(other.id)
-        for pause in [Duration.seconds(61), .seconds(601), .seconds(3_601)] {
+        for pause in [Duration.seconds(21), .seconds(41), .seconds(601), .seconds(3_601)] {
             try await index.pass(pause)
             #expect(try await index.store.dueSweeps(of: target(), limit: 9) == [other.id])
             try await index.store.swept(other.id, of: target())

@@ -3,7 +3,7 @@
 internal import Core
 
 extension InMemoryIndex {
-    static let sweepPauses: [Duration] = [.seconds(60), .seconds(600), .seconds(3_600)]
+    static let sweepPauses: [Duration] = [.seconds(20), .seconds(40), .seconds(600), .seconds(3_600)]
     static let poisonLimit = 3
 
     /// Loses an upload with all that leads to it.

@@ -26,7 +26,7 @@ local transitions = {
   expire = { receiving = 'expired', failed = 'expired' },
 }
 -- After which times, in microseconds, the target is looked at again for leftovers of an upload that has ended.
-local sweep_pauses = { 60000000, 600000000, 3600000000 }
+local sweep_pauses = { 20000000, 40000000, 600000000, 3600000000 }
 -- Failures after which a replay builds the file on the target anew.
 local begins_anew = { ['target-corrupts'] = true, ['commit-unknown'] = true }
 -- How often a job may take its worker down.
