@@ -45,6 +45,22 @@ struct RedisUploadStoreTests {
         }
     }
 
+    @Test("Whoever finds a merge claimed leaves a job for after the claim")
+    func claimedElsewhere() async throws {
+        try await withPrivateIndex { own in
+            let upload = try await own.index.merging()
+            _ = try await own.index.claimed(upload.id, for: .seconds(60))
+            let outbox = RedisArgument("ferry:outbox:\(upload.record.target)")
+            let job = RedisArgument("merge:\(upload.id)")
+            #expect(try await own.redis.send("ZREM", [outbox, job]).integer == 1)
+            let refused = try await own.index.store.claim(upload.id, holder: "w2", for: .seconds(9))
+            guard case .refused(.leased) = refused else { return #expect(Bool(false), "\(refused)") }
+            let due = try #require(Double(try await own.redis.send("ZSCORE", [outbox, job]).string ?? ""))
+            let left = due - Double(own.index.now().microseconds)
+            #expect((55_000_000...65_000_000).contains(left))
+        }
+    }
+
     @Test("Keys are those that the design names")
     func keys() async throws {
         try await withPrivateIndex { own in

@@ -60,6 +60,10 @@ extension InMemoryIndex {
             case .failed: nil
             }
         guard let job else { return .applied(upload, []) }
+        if let lease = entry.lease, lease.until > now {
+            recordIfMissing(job, record.target, lease.until + .seconds(1))
+            return .applied(upload, [])
+        }
         let due = outbox[record.target]?[job] ?? now + Self.grace
         return .applied(upload, [self.record(job, record.target, due)])
     }

@@ -108,7 +108,10 @@ extension InMemoryIndex {
     ) -> Change<WorkRefusal> {
         guard var entry = find(id, now) else { return .unknown }
         guard entry.upload.state.isMergeable else { return .refused(.state(entry.upload.state)) }
-        if let lease = entry.lease, lease.until > now { return .refused(.leased(until: lease.until)) }
+        if let lease = entry.lease, lease.until > now {
+            recordIfMissing(.merge(id), entry.upload.record.target, lease.until + .seconds(1))
+            return .refused(.leased(until: lease.until))
+        }
         // Neither given back nor worked off: its worker died of it, or was away for longer than the lease.
         if let fence = entry.upload.fence, entry.releasedFence != fence {
             entry.lapses += 1

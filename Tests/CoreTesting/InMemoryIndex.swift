@@ -180,6 +180,10 @@ public struct InMemoryIndex: Sendable {
         return OutboxEntry(job: job, target: target, due: due)
     }
 
+    mutating func recordIfMissing(_ job: Job, _ target: TargetID, _ due: Timestamp) {
+        if outbox[target]?[job] == nil { _ = record(job, target, due) }
+    }
+
     mutating func forget(_ job: Job, _ target: TargetID) { outbox[target]?[job] = nil }
 
     mutating func recordMerge(_ entry: Entry, _ now: Timestamp) -> OutboxEntry {

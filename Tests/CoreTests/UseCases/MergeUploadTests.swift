@@ -52,6 +52,22 @@ struct MergeUploadTests {
         }
     }
 
+    @Test("A merge that lost the index is given back as soon as the index answers")
+    func indexAway() throws {
+        let world = World()
+        try shipped(world) { id, _, worker in
+            worker.store.faults.plant(.unavailable("away"), in: .beginCommit)
+            worker.store.faults.plant(.unavailable("away"), in: .release, times: 3)
+            let begun = world.clock.now
+            await Self.merge(id, by: worker)
+            #expect(world.clock.now - begun < .seconds(3))
+            let other = try await world.process("v")
+            guard case .claimed = await other.merge.claim(id) else {
+                return #expect(Bool(false), "the claim is still held")
+            }
+        }
+    }
+
     @Test("A declared digest is proven before the commit", arguments: [true, false])
     func declared(isRight: Bool) throws {
         let world = World()

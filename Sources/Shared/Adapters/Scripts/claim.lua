@@ -10,7 +10,11 @@ local upload = named()
 if not upload then return { 'unknown' } end
 if upload.fields.state ~= 'merging' and upload.fields.state ~= 'committing' then return refused_state(upload) end
 local left = redis.call('PTTL', lease_key(upload))
-if left >= 0 then return refused('leased', digits(now + left * 1000)) end
+if left >= 0 then
+  -- Whoever asks gives its job up; one that is due after the claim must be there, whatever became of the claim's own.
+  redis.call('ZADD', outbox(upload), 'NX', digits(now + left * 1000 + 1000000), 'merge:' .. upload.id)
+  return refused('leased', digits(now + left * 1000))
+end
 -- A claim that was neither given back nor worked off: its worker died of it, or was away for longer than the lease.
 if upload.fields.fence and upload.fields.releasedFence ~= upload.fields.fence then
   add(upload, 'lapses', 1)

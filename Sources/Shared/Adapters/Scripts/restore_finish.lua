@@ -44,5 +44,11 @@ elseif shippable[fields.state] and fields.receivedParts ~= fields.shippedParts t
   job = 'merge:' .. upload.id
 end
 if not job then return applied(upload) end
+-- While a claim lasts, its safety job stays: sent now, it would find the claim and be gone when that has run out.
+local left = redis.call('PTTL', lease_key(upload))
+if left >= 0 then
+  redis.call('ZADD', outbox(upload), 'NX', digits(now + left * 1000 + 1000000), job)
+  return applied(upload)
+end
 redis.call('ZADD', outbox(upload), 'NX', digits(now + grace), job)
 return applied(upload, { { job, redis.call('ZSCORE', outbox(upload), job) } })

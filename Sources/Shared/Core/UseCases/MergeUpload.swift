@@ -86,6 +86,10 @@ public struct MergeUpload: Sendable {
                 try? await ports.store.release(upload.id, fence: fence)
                 return
             }
+            switch error {
+            case .store(.unavailable), .store(.rebuilding): return await giveBack(upload.id, fence: fence)
+            case .store, .target, .staging, .permanent, .unwanted: break
+            }
             // Counted first, so that a target that loses file after file does not keep this up for ever.
             _ = await ports.settle(error, of: .merge(upload.id), upload: upload, attempt: upload.attempts, fence: fence)
             if case .target(let reason) = error, reason.kind == .partFileLost, upload.state == .merging,
@@ -95,6 +99,16 @@ public struct MergeUpload: Sendable {
                 try? await generations.restart(upload, replacing: generation)
             }
         }
+    }
+
+    /// The index went away in the middle. As soon as it answers the claim is given up, so that no lease has to run out
+    /// before the merge goes on, and this worker does not look like one that died of it.
+    private func giveBack(_ id: UploadID, fence: Fence) async {
+        let deadline = ports.surroundings.now() + Self.lease
+        while ports.surroundings.now() < deadline,
+            (try? await ports.surroundings.sleep(.milliseconds(500))) != nil,
+            (try? await ports.store.release(id, fence: fence)) == nil
+        {}
     }
 
     // MARK: Proving
