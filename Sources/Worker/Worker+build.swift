@@ -133,7 +133,6 @@ extension TargetConfiguration {
     /// Settings that are accepted and that this version does not act upon.
     fileprivate var notYetHonoured: [String] {
         var settings: [String] = []
-        if transport == .openssh { settings.append("transport: openssh") }
         if merge != .auto, merge != .inPlace { settings.append("merge: \(merge.rawValue)") }
         if let maxSessions { settings.append("max_sessions: \(maxSessions)") }
         return settings

@@ -11,6 +11,8 @@ struct WrongValues: Sendable, CustomTestStringConvertible {
     var allowsNull = false
     /// Null is as if the key were left out, which another test is about.
     var skipsNull = false
+    /// Only beside `transport: openssh` is the key itself allowed.
+    var needsOpenSSH = false
     var testDescription: String { key }
 
     /// The file with `value` at the key.
@@ -20,6 +22,7 @@ struct WrongValues: Sendable, CustomTestStringConvertible {
             var lines = [
                 ("host", "h"), ("user", "u"), ("key_file", "/k"), ("host_keys", "[\(fingerprint)]"), ("root", "/r"),
             ]
+            if needsOpenSSH { lines.append(("transport", "openssh")) }
             let name = parts[2]
             if name == "password_file" { lines.removeAll { $0.0 == "key_file" } }
             lines.removeAll { $0.0 == name }
@@ -98,6 +101,8 @@ struct ConfigurationTableTests {
         WrongValues(key: "targets.web.sessions", values: notIntegers + ["0", "65"]),
         WrongValues(key: "targets.web.max_sessions", values: notIntegers + ["0"], allowsNull: true),
         WrongValues(key: "targets.web.transport", values: notChoices),
+        WrongValues(key: "targets.web.certificate_file", values: notPaths, needsOpenSSH: true),
+        WrongValues(key: "targets.web.jump", values: ["5", "true", "/path", "[]"], needsOpenSSH: true),
         WrongValues(key: "targets.web.merge", values: notChoices + ["inPlace"]),
         WrongValues(key: "targets.web.verify", values: notChoices),
         WrongValues(key: "targets.web.durability", values: notChoices),
@@ -123,6 +128,44 @@ struct ConfigurationTableTests {
         #expect(
             found.first?.hasPrefix("ferry.yaml:2: targets.web-eu-1.\(key): required key is missing; expected") == true
         )
+    }
+
+    @Test func aJumpHostHasItsOwnAccountAndPins() throws {
+        let jump = "jump: { host: gate, port: 2222, user: passer, key_file: /j, host_keys: [\(fingerprint)] }"
+        let configuration = try FerryConfiguration.parse(
+            yaml: target + "    transport: openssh\n    certificate_file: /c\n    \(jump)\n"
+        )
+        let found = try #require(configuration.targets.first)
+        #expect(found.certificateFile == "/c")
+        #expect(found.jump?.host == "gate")
+        #expect(found.jump?.port == 2_222)
+        #expect(found.jump?.user == "passer")
+        #expect(found.jump?.keyFile == "/j")
+        #expect(found.jump?.hostKeys == [fingerprint])
+    }
+
+    @Test(arguments: ["host", "user", "key_file", "host_keys"])
+    func missingKeyOfAJumpHost(key: String) {
+        let all = ["host": "gate", "user": "passer", "key_file": "/j", "host_keys": "[\(fingerprint)]"]
+        let jump = all.filter { $0.key != key }.map { "\($0.key): \($0.value)" }.joined(separator: ", ")
+        let found = problems(target + "    transport: openssh\n    jump: { \(jump) }\n")
+        #expect(found.count == 1)
+        #expect(found.first?.contains("targets.web-eu-1.jump.\(key): required key is missing; expected") == true)
+    }
+
+    @Test func unknownKeyOfAJumpHost() {
+        let jump = "host: g, user: p, key_file: /j, host_keys: [\(fingerprint)], zzzzz: 1"
+        let found = problems(target + "    transport: openssh\n    jump: { \(jump) }\n")
+        #expect(found.count == 1)
+        #expect(found.first?.contains("targets.web-eu-1.jump.zzzzz: unknown key; expected one of ") == true)
+    }
+
+    @Test(arguments: ["", "    transport: auto\n", "    transport: libssh2\n"])
+    func whatOnlyOneTransportCanIsRefusedWithTheOther(_ transport: String) {
+        let jump = "jump: { host: g, user: p, key_file: /j, host_keys: [\(fingerprint)] }"
+        let found = problems(target + transport + "    certificate_file: /c\n    \(jump)\n")
+        #expect(found.count == 2)
+        #expect(found.allSatisfy { $0.contains("expected transport: openssh beside it") })
     }
 
     @Test(arguments: ["staging", "redis", "amqp", "http", "retry", "auth", "uploads", "worker"])

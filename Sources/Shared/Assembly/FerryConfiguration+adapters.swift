@@ -76,7 +76,21 @@ extension TargetConfiguration {
             case .keyFile(let path): .key(file: path)
             case .passwordFile(let path): .passwordFile(path: path)
             }
-        return SSHConfiguration(host: host, port: port, user: user, credentials: credential, hostKeys: hostKeys)
+        var ssh = SSHConfiguration(host: host, port: port, user: user, credentials: credential, hostKeys: hostKeys)
+        ssh.transport = transport == .openssh ? .openSSH : .libssh2
+        ssh.certificateFile = certificateFile
+        if let jump {
+            ssh.jumps = [
+                SSHJump(
+                    host: jump.host,
+                    port: jump.port,
+                    user: jump.user,
+                    credentials: .key(file: jump.keyFile),
+                    hostKeys: jump.hostKeys
+                )
+            ]
+        }
+        return ssh
     }
 }
 

@@ -73,7 +73,7 @@ public final class SFTPSession: Sendable {
             deadline: .now + configuration.connectTimeout
         )
         do throws(SFTPError) {
-            let transport = try LibSSH2Transport(configuration, .subsystem("sftp"), wait)
+            let transport = try configuration.open(.subsystem("sftp"), wait)
             defer { transport.close() }
             let loop = SessionLoop(
                 mailbox: mailbox,

@@ -72,7 +72,7 @@ public final class SSHCommand: Sendable {
             deadline: .now + configuration.connectTimeout
         )
         do throws(SFTPError) {
-            let transport = try LibSSH2Transport(configuration, .command(command), wait)
+            let transport = try configuration.open(.command(command), wait)
             defer { transport.close() }
             guard opened.deliver(.success(transport.facts)) else { return mailbox.finish(.cancelled) }
             do throws(SFTPError) {

@@ -22,6 +22,29 @@ public enum SSHCredential: Sendable {
     }
 }
 
+/// A host on the way to a server that cannot be reached directly.
+public struct SSHJump: Sendable {
+    /// Name or address.
+    public var host: String
+    /// TCP port.
+    public var port: Int
+    /// Account to log in to.
+    public var user: String
+    /// How to log in: a key file without a passphrase.
+    public var credentials: SSHCredential
+    /// Accepted host keys, as in ``SSHConfiguration/hostKeys``.
+    public var hostKeys: [String]
+
+    /// A host on the way.
+    public init(host: String, port: Int = 22, user: String, credentials: SSHCredential, hostKeys: [String]) {
+        self.host = host
+        self.port = port
+        self.user = user
+        self.credentials = credentials
+        self.hostKeys = hostKeys
+    }
+}
+
 /// One account on one SSH server, and how patient to be with it.
 public struct SSHConfiguration: Sendable {
     /// Name or address of the server.
@@ -41,10 +64,24 @@ public struct SSHConfiguration: Sendable {
     public var requestTimeout: Duration = .seconds(60)
     /// An idle session asks the server something after this long, so that a dead one is noticed; `nil` never asks.
     public var keepAlive: Duration? = .seconds(15)
+    /// Which SSH implementation carries the bytes.
+    public var transport = Transport.libssh2
+    /// A certificate for the key of ``credentials``; `openSSH` only.
+    public var certificateFile: String?
+    /// Hosts on the way, the nearest first; `openSSH` only.
+    public var jumps: [SSHJump] = []
     /// Ciphers in order of preference instead of the built-in list; for benchmarks.
     public var ciphers: [String]?
     /// MACs in order of preference instead of the built-in list; for benchmarks.
     public var macs: [String]?
+
+    /// The SSH implementations.
+    public enum Transport: String, Sendable, CaseIterable {
+        /// The library, in this process.
+        case libssh2
+        /// The system's `ssh` as a child process: OpenSSH 8.5 or newer.
+        case openSSH = "openssh"
+    }
 
     /// A configuration with the default time limits.
     public init(host: String, port: Int = 22, user: String, credentials: SSHCredential, hostKeys: [String]) {

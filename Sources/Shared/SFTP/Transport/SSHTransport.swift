@@ -36,6 +36,20 @@ enum RemoteProgram: Sendable, Equatable {
     case command(String)
 }
 
+extension SSHConfiguration {
+    /// Connects, checks the host key, logs in and starts `program`; blocks the calling thread, within `wait`'s bounds.
+    func open(_ program: RemoteProgram, _ wait: OpeningWait) throws(SFTPError) -> any SSHTransport {
+        switch transport {
+        case .openSSH: return try OpenSSHTransport(self, program, wait)
+        case .libssh2:
+            guard certificateFile == nil, jumps.isEmpty else {
+                throw .invalidArgument("certificates and jump hosts need the openssh transport")
+            }
+            return try LibSSH2Transport(self, program, wait)
+        }
+    }
+}
+
 /// A deadline together with a way to end the wait early; for the blocking steps of opening a transport.
 struct OpeningWait: Sendable {
     var wakeup: Wakeup

@@ -20,6 +20,28 @@ public struct TargetConfiguration: Sendable, Equatable, Identifiable {
         case openssh
     }
 
+    /// A host on the way to a target that cannot be reached directly.
+    public struct Jump: Sendable, Equatable {
+        /// Host name or address.
+        public var host: String
+        /// TCP port.
+        public var port = 22
+        /// Account.
+        public var user: String
+        /// File with a private key without a passphrase, absolute path.
+        public var keyFile: String
+        /// Pinned fingerprints, as the target's.
+        public var hostKeys: [String]
+
+        /// A host on the way, on the usual port.
+        public init(host: String, user: String, keyFile: String, hostKeys: [String]) {
+            self.host = host
+            self.user = user
+            self.keyFile = keyFile
+            self.hostKeys = hostKeys
+        }
+    }
+
     /// How the final file is made of what was shipped.
     public enum Merge: String, Sendable, CaseIterable {
         /// Probed once, the first that works.
@@ -77,6 +99,10 @@ public struct TargetConfiguration: Sendable, Equatable, Identifiable {
     public var maxSessions: Int?
     /// Which SSH implementation carries the session.
     public var transport = Transport.auto
+    /// File with a certificate for the key, absolute path; `nil` for none. The `openssh` transport only.
+    public var certificateFile: String?
+    /// The host on the way; `nil` where the target is reached directly. The `openssh` transport only.
+    public var jump: Jump?
     /// How the final file is made.
     public var merge = Merge.auto
     /// How the bytes on the target are proven.
@@ -121,6 +147,36 @@ extension TargetConfiguration {
         let port = section.value("port", .integer(1...65_535), default: 22)
         let user = section.required("user", .user)
         let credential = readCredential(from: section)
+        let hostKeys = readHostKeys(from: section)
+        let root = section.required("root", .absolutePath)
+        let sessions = section.value("sessions", .integer(1...64), default: 4)
+        let maxSessions = section.optional("max_sessions", .integer(1...10_000))
+        let transport = section.value("transport", .choice, default: Transport.auto)
+        let certificateFile = section.optional("certificate_file", .absolutePath)
+        let jump = section.has("jump") ? Jump.read(from: section.section("jump", overridable: false)) : nil
+        if transport != .openssh {
+            for key in ["certificate_file", "jump"] where section.has(key) {
+                section.report(key, "expected transport: openssh beside it; the other transport cannot do this")
+            }
+        }
+        let merge = section.value("merge", .choice, default: Merge.auto)
+        let verify = section.value("verify", .choice, default: Verify.auto)
+        let durability = section.value("durability", .choice, default: Durability.fsync)
+        guard let host, let user, let credential, let hostKeys, let root else { return nil }
+        var target = Self(id: id, host: host, user: user, credential: credential, hostKeys: hostKeys, root: root)
+        target.port = port
+        target.sessions = sessions
+        target.maxSessions = maxSessions
+        target.transport = transport
+        target.certificateFile = certificateFile
+        target.jump = jump
+        target.merge = merge
+        target.verify = verify
+        target.durability = durability
+        return target
+    }
+
+    fileprivate static func readHostKeys(from section: YAMLSection) -> [String]? {
         let fingerprint = ValueKind.text(
             "a fingerprint SHA256: and 43 characters of base64, as ssh-keygen -lf prints it"
         ) {
@@ -133,23 +189,7 @@ extension TargetConfiguration {
                 "required key is missing; expected a list of pinned fingerprints: there is no trust on first use"
             section.report("host_keys", message)
         }
-        let root = section.required("root", .absolutePath)
-        let sessions = section.value("sessions", .integer(1...64), default: 4)
-        let maxSessions = section.optional("max_sessions", .integer(1...10_000))
-        let transport = section.value("transport", .choice, default: Transport.auto)
-        let merge = section.value("merge", .choice, default: Merge.auto)
-        let verify = section.value("verify", .choice, default: Verify.auto)
-        let durability = section.value("durability", .choice, default: Durability.fsync)
-        guard let host, let user, let credential, let hostKeys, let root else { return nil }
-        var target = Self(id: id, host: host, user: user, credential: credential, hostKeys: hostKeys, root: root)
-        target.port = port
-        target.sessions = sessions
-        target.maxSessions = maxSessions
-        target.transport = transport
-        target.merge = merge
-        target.verify = verify
-        target.durability = durability
-        return target
+        return hostKeys
     }
 
     private static func readCredential(from section: YAMLSection) -> Credential? {
@@ -165,5 +205,22 @@ extension TargetConfiguration {
         default:
             return keyFile.map(Credential.keyFile) ?? passwordFile.map(Credential.passwordFile)
         }
+    }
+}
+
+extension TargetConfiguration.Jump {
+    /// Reads a jump host from its mapping; `nil` where something required is missing or wrong (reported).
+    fileprivate static func read(from section: YAMLSection) -> Self? {
+        defer { section.close() }
+        guard !section.isRefused else { return nil }
+        let host = section.required("host", .host)
+        let port = section.value("port", .integer(1...65_535), default: 22)
+        let user = section.required("user", .user)
+        let keyFile = section.required("key_file", .absolutePath)
+        let hostKeys = TargetConfiguration.readHostKeys(from: section)
+        guard let host, let user, let keyFile, let hostKeys else { return nil }
+        var jump = Self(host: host, user: user, keyFile: keyFile, hostKeys: hostKeys)
+        jump.port = port
+        return jump
     }
 }
