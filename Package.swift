@@ -101,7 +101,8 @@ let package = Package(
         shared("Core", []),
         shared("Redis", ["CHiredis", .nioCore, .nioPosix, .nioSSL, .logging, .collections]),
         shared("AMQP", ["CRabbitMQ", .logging, .collections]),
-        shared("SFTP", ["CLibSSH2", "CReadAheadCTR", .nioCore, .logging, .collections]),
+        .target(name: "CChildProcess", path: "Sources/Shared/CChildProcess"),
+        shared("SFTP", ["CLibSSH2", "CReadAheadCTR", "CChildProcess", .nioCore, .logging, .collections]),
         shared(
             "Adapters",
             ["Core", "Redis", "AMQP", "SFTP", "COpenSSL", .nioCore, .nioPosix, .logging],

@@ -15,6 +15,9 @@ func runWorker(_ configuration: FerryConfiguration, name: String) async throws {
     let mine = configuration.targets.filter { configuration.worker.handles($0.id) }
     let backend = try await Backend.open(try configuration.backend(name: name), logger: logger)
     var sessions: [TargetID: SFTPTarget] = [:]
+    let system = ProcessInfo.processInfo
+    // A worker that starts again under its name is another process to the targets.
+    let process = "\(name)/\(system.processIdentifier)"
     for target in mine {
         for ignored in target.notYetHonoured {
             logger.warning(
@@ -23,7 +26,8 @@ func runWorker(_ configuration: FerryConfiguration, name: String) async throws {
             )
         }
         guard let id = TargetID(target.id) else { continue }
-        sessions[id] = SFTPTarget(target, logger: logger)
+        let gate = backend.connectionGate(of: id, sessions: target.maxSessions, process: process)
+        sessions[id] = SFTPTarget(target, gate: gate, logger: logger)
     }
     let targets = sessions
     let ids = targets.keys.sorted()
@@ -62,11 +66,10 @@ func runWorker(_ configuration: FerryConfiguration, name: String) async throws {
         ),
         logger: logger
     )
-    let process = ProcessInfo.processInfo
     let presence = WorkerPresence(
         name: name,
-        host: process.hostName,
-        process: Int(process.processIdentifier),
+        host: system.hostName,
+        process: Int(system.processIdentifier),
         version: BuildInformation.version,
         targets: ids,
         jobs: 0,
@@ -104,14 +107,23 @@ func runWorker(_ configuration: FerryConfiguration, name: String) async throws {
     )
 }
 
-/// Connections outlive everything that uses them: they are closed when all the rest has ended.
+/// Connections outlive everything that uses them: they are closed when all the rest has ended, the index's last, where
+/// targets give up their sessions.
 private struct BackendService: ServiceLifecycle.Service {
     let backend: Backend
     let targets: [SFTPTarget]
 
     func run() async throws {
-        try await cancelWhenGracefulShutdown { try await backend.run() }
-        for target in targets { await target.shutdown() }
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await backend.run() }
+            group.addTask {
+                // Ends by a cancellation, too: then the index has failed.
+                try? await gracefulShutdown()
+                for target in targets { await target.shutdown() }
+            }
+            defer { group.cancelAll() }
+            try await group.next()
+        }
     }
 }
 
@@ -134,7 +146,6 @@ extension TargetConfiguration {
     fileprivate var notYetHonoured: [String] {
         var settings: [String] = []
         if merge != .auto, merge != .inPlace { settings.append("merge: \(merge.rawValue)") }
-        if let maxSessions { settings.append("max_sessions: \(maxSessions)") }
         return settings
     }
 }

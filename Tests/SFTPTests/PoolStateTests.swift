@@ -176,4 +176,61 @@ import Testing
             }
         }
     }
+
+    // MARK: What the gate says
+
+    @Test func withoutASeatTheLiveSessionsServeAndTheGateIsAskedLater() {
+        var pool = PoolState(limits: PoolLimits(sessions: 3))
+        equal(pool.decide(at: start), .open(0))
+        pool.opened(0, at: start)
+        equal(pool.decide(at: start), .use(0))
+        equal(pool.decide(at: start), .open(1))
+        pool.turnedAway(1, .noSeat(retryAfter: .seconds(1)), at: start)
+        equal(pool.decide(at: start), .use(0))
+        equal(pool.lacksSeat(at: start), false)
+        equal(pool.decide(at: start + .seconds(1)), .open(2))
+    }
+
+    @Test func withoutAnySessionASeatIsWaitedFor() {
+        var pool = PoolState(limits: PoolLimits(sessions: 3))
+        equal(pool.decide(at: start), .open(0))
+        pool.turnedAway(0, .noSeat(retryAfter: .seconds(1)), at: start)
+        equal(pool.decide(at: start), .wait(until: start + .seconds(1)))
+        equal(pool.lacksSeat(at: start), true)
+        equal(pool.decide(at: start + .seconds(1)), .open(1))
+        pool.opened(1, at: start + .seconds(1))
+        equal(pool.lacksSeat(at: start + .seconds(1)), false)
+    }
+
+    @Test func whatAnotherProcessFoundOutIsBelievedWithoutCountingAsAFailure() {
+        var pool = PoolState(limits: PoolLimits(sessions: 1))
+        equal(pool.decide(at: start), .open(0))
+        pool.turnedAway(0, .breakerOpen(retryAfter: .seconds(7), cause: "away"), at: start)
+        equal(pool.decide(at: start), .fail(.breakerOpen(retryAfter: .seconds(7), cause: "away")))
+        equal(pool.breaker.failures, 0)
+        equal(pool.decide(at: start + .seconds(7)), .open(1))
+    }
+
+    @Test func aSmallerAllowanceRetiresTheLeastUsed() {
+        var pool = PoolState(limits: PoolLimits(sessions: 3))
+        for number in 0..<3 {
+            equal(pool.decide(at: start), .open(number))
+            pool.opened(number, at: start)
+            equal(pool.decide(at: start), .use(number))
+        }
+        equal(pool.decide(at: start), .use(0))
+        equal(pool.released(2, isAlive: true, bytes: 0, at: start), false)
+        equal(pool.allow(1), [2])
+        // The other one ends with its last user, and gets no new one meanwhile.
+        equal(pool.decide(at: start), .use(0))
+        equal(pool.released(1, isAlive: true, bytes: 0, at: start), true)
+        equal(pool.allow(nil), [])
+        equal(pool.decide(at: start), .open(3))
+    }
+
+    @Test func atLeastOneSessionIsAlwaysAllowed() {
+        var pool = PoolState(limits: PoolLimits(sessions: 2))
+        equal(pool.allow(0), [])
+        equal(pool.decide(at: start), .open(0))
+    }
 }

@@ -95,6 +95,21 @@ public final class Backend: Sendable {
         )
     }
 
+    /// The gate of a target's sessions.
+    ///
+    /// - Parameters:
+    ///   - sessions: how many all processes may have together; nil for no bound.
+    ///   - process: this process's name.
+    public func connectionGate(of target: TargetID, sessions: Int?, process: String) -> RedisConnectionGate {
+        RedisConnectionGate(
+            redis,
+            target: target,
+            process: process,
+            options: RedisConnectionGate.Options(sessions: sessions),
+            logger: logger
+        )
+    }
+
     /// The version of the server that holds the index, as it tells it.
     public func indexVersion() async throws(StoreError) -> String {
         do { return try await redis.info("server")["redis_version"] ?? "of an unknown version" } catch {

@@ -96,7 +96,9 @@ extension TargetConfiguration {
 
 extension SFTPTarget {
     /// A configured target; nothing is connected yet.
-    public convenience init(_ target: TargetConfiguration, logger: Logger) {
+    ///
+    /// - Parameter gate: what all processes may do together; nil for a process that is alone.
+    public convenience init(_ target: TargetConfiguration, gate: (any ConnectionGate)? = nil, logger: Logger) {
         let verify: SFTPTargetOptions.Verify =
             switch target.verify {
             case .auto: .auto
@@ -108,6 +110,7 @@ extension SFTPTarget {
             target.ssh,
             options: SFTPTargetOptions(root: target.root, flushes: target.durability == .fsync, verify: verify),
             sessions: target.sessions,
+            gate: gate,
             logger: logger
         )
     }

@@ -30,13 +30,15 @@ public enum SFTPError: Error, Sendable, Equatable {
     case limitExceeded(String)
     /// The pool's circuit breaker is open; a new attempt is made after `retryAfter`.
     case breakerOpen(retryAfter: Duration, cause: String)
+    /// There are as many sessions or handshakes, of all processes together, as there may be.
+    case noSeat(retryAfter: Duration)
     /// The session or pool was closed by its owner.
     case closed
 
     /// Whether the connection, not the request, failed: the same request may succeed on a new session.
     public var isConnectionLoss: Bool {
         switch self {
-        case .connectFailed, .disconnected, .timedOut, .protocolViolation, .breakerOpen, .closed:
+        case .connectFailed, .disconnected, .timedOut, .protocolViolation, .breakerOpen, .noSeat, .closed:
             true
         case .status(let code, _, _, _):
             code == .noConnection || code == .connectionLost
@@ -77,6 +79,8 @@ extension SFTPError: CustomStringConvertible {
         case .limitExceeded(let what): "limit exceeded: \(what)"
         case .breakerOpen(let retryAfter, let cause):
             "too many failed connections, the last: \(cause); next attempt in \(retryAfter.components.seconds + 1) s"
+        case .noSeat:
+            "all sessions that the target may have are in use, or as many logins as it may have at once are under way"
         case .closed: "closed"
         }
     }

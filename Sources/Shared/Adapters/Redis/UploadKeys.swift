@@ -37,6 +37,11 @@ struct UploadKeys: Sendable {
     /// Ended uploads that are to be looked at again, by when.
     func sweeps(_ target: TargetID) -> String { "\(prefix)sweeps:\(target)" }
 
+    /// Sessions to a target, of all processes; logins under way; its breaker; processes that wait for a first session.
+    func sessions(of target: TargetID) -> [String] {
+        ["seats", "logins", "breaker", "waiting"].map { "\(prefix)\($0):\(target)" }
+    }
+
     func lock(_ name: String) -> String { "\(prefix)lock:\(name)" }
 
     var workers: String { "\(prefix)workers" }

@@ -55,6 +55,11 @@ enum UploadScripts {
     static let acquire = RedisScript(name: "acquire", source: text(PackageResources.acquire_lua))
     static let unlock = RedisScript(name: "unlock", source: text(PackageResources.unlock_lua))
 
+    // Sessions to targets, which know nothing of uploads either.
+    static let enter = RedisScript(name: "enter", source: text(PackageResources.enter_lua))
+    static let entered = RedisScript(name: "entered", source: text(PackageResources.entered_lua))
+    static let stay = RedisScript(name: "stay", source: text(PackageResources.stay_lua))
+
     /// What is put before the scripts on uploads.
     static let common = text(PackageResources.common_lua)
 

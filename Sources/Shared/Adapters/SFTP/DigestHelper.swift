@@ -34,7 +34,11 @@ public actor DigestHelper {
         case refused(until: ContinuousClock.Instant)
     }
 
+    /// What the gate calls the helper's session.
+    private static let session = "digests"
+
     private let configuration: SSHConfiguration
+    private let gate: (any ConnectionGate)?
     private let logger: Logger
     private var condition = Condition.unknown
     private var isBusy = false
@@ -45,8 +49,11 @@ public actor DigestHelper {
     private var hasRun = false
 
     /// A helper that connects when it is first asked.
-    public init(configuration: SSHConfiguration, logger: Logger) {
+    ///
+    /// - Parameter gate: where its session is counted; without a place for one no digests are taken.
+    public init(configuration: SSHConfiguration, gate: (any ConnectionGate)? = nil, logger: Logger) {
         self.configuration = configuration
+        self.gate = gate
         self.logger = logger
     }
 
@@ -117,7 +124,12 @@ public actor DigestHelper {
     /// What is still to come on this channel answers a question that nobody asks any more.
     private func forget(_ command: SSHCommand) async {
         condition = .unknown
+        await close(command)
+    }
+
+    private func close(_ command: SSHCommand) async {
         await command.close()
+        gate?.left(Self.session)
     }
 
     /// Ends the helper on the target; questions are answered with an error from here on.
@@ -134,6 +146,7 @@ public actor DigestHelper {
         case .refused(let until) where ContinuousClock.now < until: return nil
         case .ready, .refused, .unknown: condition = .unknown
         }
+        do throws(SFTPError) { try await gate?.enter(Self.session) } catch { throw TargetError(error) }
         do throws(SFTPError) {
             let command = try await SSHCommand.start(
                 Self.program,
@@ -141,16 +154,20 @@ public actor DigestHelper {
                 configuration,
                 logger: logger
             )
+            await gate?.opened(Self.session)
             if try await isReady(command), !isShutDown {
                 condition = .ready(command)
                 hasRun = true
                 return command
             }
-            await command.close()
+            await close(command)
         } catch .execRefused {
+            gate?.left(Self.session)
         } catch .timedOut {
             // A server with a forced command runs something else, which may well say nothing.
+            gate?.left(Self.session)
         } catch {
+            await gate?.failed(Self.session, error)
             // Unreachable now says nothing about later.
             logger.debug("Digest helper not started", metadata: ["error": "\(error)"])
             throw TargetError(error)

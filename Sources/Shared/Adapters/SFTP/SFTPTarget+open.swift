@@ -6,11 +6,19 @@ public import SFTP
 
 extension SFTPTarget {
     /// A target with a pool of so many sessions and a digest helper of its own; nothing is connected yet.
-    public convenience init(_ ssh: SSHConfiguration, options: SFTPTargetOptions, sessions: Int, logger: Logger) {
+    ///
+    /// - Parameter gate: what all processes may do together; nil for a process that is alone.
+    public convenience init(
+        _ ssh: SSHConfiguration,
+        options: SFTPTargetOptions,
+        sessions: Int,
+        gate: (any ConnectionGate)? = nil,
+        logger: Logger
+    ) {
         self.init(
             options: options,
-            pool: SFTPPool(configuration: ssh, sessions: sessions, logger: logger),
-            digests: DigestHelper(configuration: ssh, logger: logger)
+            pool: SFTPPool(configuration: ssh, limits: PoolLimits(sessions: sessions), gate: gate, logger: logger),
+            digests: DigestHelper(configuration: ssh, gate: gate, logger: logger)
         )
     }
 }

@@ -9,7 +9,7 @@ extension TargetError {
     init(_ error: SFTPError) {
         let kind: Kind =
             switch error {
-            case .connectFailed, .breakerOpen, .noCommonAlgorithm: .unreachable
+            case .connectFailed, .breakerOpen, .noSeat, .noCommonAlgorithm: .unreachable
             case .hostKeyMismatch: .hostKeyMismatch
             case .authenticationFailed: .loginRefused
             case .disconnected, .timedOut, .closed: .interrupted

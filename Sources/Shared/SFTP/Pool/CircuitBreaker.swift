@@ -74,6 +74,11 @@ public struct CircuitBreaker: Sendable, Equatable {
         if case .halfOpen = state { state = .open(until: now) }
     }
 
+    /// Somebody else found out that the server is to be left alone until a time.
+    public mutating func leaveAlone(until time: ContinuousClock.Instant) {
+        state = .open(until: time)
+    }
+
     private mutating func open(at now: ContinuousClock.Instant) {
         var length = pause
         for _ in 0..<min(openings, 16) where length < longestPause { length = length * 2 }

@@ -51,6 +51,9 @@ struct PoolState {
     private var consecutiveFailures = 0
     private var lastFailure = ""
     private var refusedUntil: Instant?
+    /// How many sessions the gate lets this process have; nil for no bound but the pool's own.
+    private var allowance: Int?
+    private var noSeatUntil: Instant?
     private(set) var isShutDown = false
 
     init(limits: PoolLimits, breaker: CircuitBreaker = CircuitBreaker()) {
@@ -66,7 +69,9 @@ struct PoolState {
         if isShutDown { return .fail(.closed) }
         let best = slots.filter { $0.value.phase == .live }.min { ($0.value.users, $0.key) < ($1.value.users, $1.key) }
         if let best, best.value.users == 0 { return use(best.key, at: now) }
-        let mayOpen = occupied < limits.sessions && connecting < limits.handshakes
+        let hasSeat = noSeatUntil.map { now >= $0 } ?? true
+        let mayOpen =
+            hasSeat && occupied < min(limits.sessions, allowance ?? .max) && connecting < limits.handshakes
         if let best {
             // One is usable: another is opened beside it only if nothing speaks against it.
             if mayOpen, !isHeldBack(at: now), breaker.state == .closed { return open(at: now) }
@@ -77,7 +82,7 @@ struct PoolState {
             // One login is tried; its outcome is this caller's answer too.
             if connecting > 0 { return .wait(until: nil) }
         }
-        guard mayOpen else { return .wait(until: nil) }
+        guard mayOpen else { return .wait(until: hasSeat ? nil : noSeatUntil) }
         if let notBefore, now < notBefore {
             if case .open(let until) = breaker.state, now < until {
                 return .fail(.breakerOpen(retryAfter: now.duration(to: until), cause: lastFailure))
@@ -115,6 +120,7 @@ struct PoolState {
         slots[number] = Slot(phase: .live, idleSince: now)
         breaker.succeeded()
         notBefore = nil
+        noSeatUntil = nil
         consecutiveFailures = 0
         refusedUntil = nil
     }
@@ -135,6 +141,43 @@ struct PoolState {
         var pause = limits.backoff
         for _ in 1..<min(consecutiveFailures, 17) where pause < limits.longestBackoff { pause = pause * 2 }
         notBefore = now + min(pause, limits.longestBackoff) * (0.5 + jitter / 2)
+    }
+
+    /// The gate did not let a session be opened.
+    mutating func turnedAway(_ number: Int, _ error: SFTPError, at now: Instant) {
+        slots[number] = nil
+        switch error {
+        case .breakerOpen(let pause, let cause):
+            lastFailure = cause
+            breaker.leaveAlone(until: now + pause)
+        case .noSeat(let pause):
+            breaker.gaveUp(at: now)
+            noSeatUntil = now + pause
+        default: breaker.gaveUp(at: now)
+        }
+    }
+
+    /// Whether the last answer to whoever wants a session was that there is no seat.
+    func lacksSeat(at now: Instant) -> Bool { slots.isEmpty && noSeatUntil.map { now <= $0 } ?? false }
+
+    /// How many sessions this process may have from now on. Those above it get no new work; returns the ones that
+    /// nobody uses, which are forgotten here and to be closed by the caller.
+    mutating func allow(_ count: Int?) -> [Int] {
+        allowance = count.map { max(1, $0) }
+        guard let allowance else { return [] }
+        let live = slots.filter { $0.value.phase == .live }
+        let surplus = live.sorted { ($0.value.users, $1.key) < ($1.value.users, $0.key) }.prefix(
+            max(0, live.count - allowance)
+        )
+        return surplus.map(\.key).filter { retire($0) }
+    }
+
+    /// A session gets no new work. Returns whether it is to be closed now; it is forgotten here then.
+    mutating func retire(_ number: Int) -> Bool {
+        guard var slot = slots[number], slot.phase == .live else { return false }
+        slot.phase = .retired
+        slots[number] = slot.users > 0 ? slot : nil
+        return slot.users == 0
     }
 
     /// A user is done with a session. Returns whether the session is to be closed.

@@ -18,6 +18,7 @@ public final class SFTPPool: Sendable {
 
     /// Where the sessions go.
     public let configuration: SSHConfiguration
+    private let gate: (any ConnectionGate)?
     private let logger: Logger
     private let state: Mutex<State>
 
@@ -26,16 +27,19 @@ public final class SFTPPool: Sendable {
         self.init(configuration: configuration, limits: PoolLimits(sessions: sessions), logger: logger)
     }
 
-    /// A pool with limits and a breaker of the caller's.
+    /// A pool with limits and a breaker of the caller's, and with a gate where other processes have sessions, too.
     public init(
         configuration: SSHConfiguration,
         limits: PoolLimits,
         breaker: CircuitBreaker = CircuitBreaker(),
+        gate: (any ConnectionGate)? = nil,
         logger: Logger
     ) {
         self.configuration = configuration
+        self.gate = gate
         self.logger = logger
         state = Mutex(State(pool: PoolState(limits: limits, breaker: breaker)))
+        gate?.listen { [weak self] news in self?.heard(news) }
     }
 
     deinit {
@@ -51,6 +55,9 @@ public final class SFTPPool: Sendable {
     /// Sessions that are open now.
     public var liveSessions: Int { state.withLock { $0.sessions.count } }
 
+    /// How long a caller waits where other processes have all sessions that there may be.
+    private static let seatPatience = Duration.seconds(5)
+
     /// Runs `body` with the least loaded session, opening one where that helps.
     ///
     /// Throws ``SFTPError/breakerOpen(retryAfter:cause:)`` at once while the server is left alone, the refusal of a login that
@@ -63,9 +70,14 @@ public final class SFTPPool: Sendable {
 
     private func lease() async throws(SFTPError) -> (Int, SFTPSession) {
         // A failed attempt is the answer to whoever waited for it; without a bound callers would outlive their use.
-        let deadline = ContinuousClock.now + configuration.connectTimeout * 4
+        let start = ContinuousClock.now
+        let deadline = start + configuration.connectTimeout * 4
         while true {
             let now = ContinuousClock.now
+            // Others have all seats: their processes can do the work as well.
+            if now - start >= Self.seatPatience, state.withLock({ $0.pool.lacksSeat(at: now) }) {
+                throw .noSeat(retryAfter: Self.seatPatience)
+            }
             guard now < deadline else { throw .timedOut(operation: "wait for a session") }
             let change = OneShot<Void>()
             let (decision, session): (PoolState.Decision, SFTPSession?) = state.withLock {
@@ -76,6 +88,7 @@ public final class SFTPPool: Sendable {
                         if let session = $0.sessions[number], session.isAlive { return (decision, session) }
                         $0.sessions[number] = nil
                         $0.pool.lost(number)
+                        gate?.left(Self.name(number))
                         continue
                     case .open(let number):
                         $0.waiters.append(change)
@@ -118,11 +131,23 @@ public final class SFTPPool: Sendable {
     }
 
     private func open(_ number: Int) async {
+        do throws(SFTPError) { try await gate?.enter(Self.name(number)) } catch {
+            let waiters = state.withLock { state in
+                state.openings[number] = nil
+                state.pool.turnedAway(number, error, at: .now)
+                defer { state.waiters = [] }
+                return state.waiters
+            }
+            for waiter in waiters { waiter.deliver(.success(())) }
+            return
+        }
         let result: Result<SFTPSession, SFTPError>
         do throws(SFTPError) {
             result = .success(try await SFTPSession.connect(configuration, logger: logger))
+            await gate?.opened(Self.name(number))
         } catch {
             result = .failure(error)
+            await gate?.failed(Self.name(number), error)
         }
         let now = ContinuousClock.now
         var unwanted: SFTPSession?
@@ -154,7 +179,30 @@ public final class SFTPPool: Sendable {
             )
         }
         for (waiter, news) in waiters { waiter.deliver(news.map { .failure($0) } ?? .success(())) }
-        await unwanted?.close()
+        if let unwanted {
+            await unwanted.close()
+            gate?.left(Self.name(number))
+        }
+    }
+
+    /// What the gate calls a session.
+    private static func name(_ number: Int) -> String { "s\(number)" }
+
+    /// Gives up what is too much.
+    private func heard(_ news: GateNews) {
+        let closed = state.withLock { state in
+            var numbers = state.pool.allow(news.allowance)
+            for number in state.sessions.keys where news.lost.contains(Self.name(number)) {
+                if state.pool.retire(number) { numbers.append(number) }
+            }
+            return numbers.compactMap { number in state.sessions.removeValue(forKey: number).map { (number, $0) } }
+        }
+        for (number, session) in closed { end(session, number) }
+    }
+
+    private func end(_ session: SFTPSession, _ number: Int) {
+        session.mailbox.requestClose()
+        gate?.left(Self.name(number))
     }
 
     private func release(_ number: Int, _ session: SFTPSession) {
@@ -171,7 +219,8 @@ public final class SFTPPool: Sendable {
             return (isDone || state.pool.isShutDown, state.waiters)
         }
         for waiter in waiters { waiter.deliver(.success(())) }
-        if isDone { session.mailbox.requestClose() }
+        // One that died is found out by the next who wants it, or here.
+        if isDone { end(session, number) } else if !session.isAlive { gate?.left(Self.name(number)) }
     }
 
     /// Closes idle sessions while there are any.
@@ -187,8 +236,10 @@ public final class SFTPPool: Sendable {
     /// Closes what is idle; returns when to look again, or `nil` when no session is left.
     private func sweep() -> ContinuousClock.Instant? {
         let now = ContinuousClock.now
-        let (idle, next): ([SFTPSession], ContinuousClock.Instant?) = state.withLock { state in
-            let idle = state.pool.takeIdle(at: now).compactMap { state.sessions.removeValue(forKey: $0) }
+        let (idle, next): ([(Int, SFTPSession)], ContinuousClock.Instant?) = state.withLock { state in
+            let idle = state.pool.takeIdle(at: now).compactMap { number in
+                state.sessions.removeValue(forKey: number).map { (number, $0) }
+            }
             guard !state.sessions.isEmpty, !state.pool.isShutDown else {
                 state.sweeper = nil
                 return (idle, nil)
@@ -196,7 +247,7 @@ public final class SFTPPool: Sendable {
             // A busy session may become idle at any time: look again after at most the idle time.
             return (idle, state.pool.nextIdleTime ?? now + state.pool.limits.idleTime)
         }
-        for session in idle { session.mailbox.requestClose() }
+        for (number, session) in idle { end(session, number) }
         return next
     }
 
@@ -216,5 +267,6 @@ public final class SFTPPool: Sendable {
         for waiter in waiters { waiter.deliver(.failure(.closed)) }
         for session in sessions { await session.close() }
         for opening in openings { await opening.value }
+        await gate?.shutdown()
     }
 }

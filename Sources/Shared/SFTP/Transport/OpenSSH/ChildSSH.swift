@@ -1,6 +1,6 @@
 // A child process with a socket for its input and output and another for its errors.
 
-internal import CLibSSH2
+internal import CChildProcess
 internal import Glibc
 
 /// Owner of one child: its descriptors, and its end. Used on one thread.

@@ -1,6 +1,6 @@
 // A file in memory that a child process reads by path: what `ssh` wants as a file need not be left on a disk.
 
-internal import CLibSSH2
+internal import CChildProcess
 internal import Glibc
 
 /// A sealed-in file of this process (memfd_create(2)), readable for its user alone; gone with its owner, however that

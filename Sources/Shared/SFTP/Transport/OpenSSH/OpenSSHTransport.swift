@@ -1,5 +1,6 @@
 // The second transport: the system's `ssh` as a child process carries the bytes.
 
+internal import CChildProcess
 internal import Glibc
 
 /// A channel over `ssh`, for what the library does not know: RSA host keys, certificates, jump hosts, GCM and
@@ -79,7 +80,7 @@ final class OpenSSHTransport: SSHTransport {
     func write(_ bytes: UnsafeRawBufferPointer) throws(SFTPError) -> Int {
         guard let child else { throw .closed }
         while true {
-            let count = send(child.stream, bytes.baseAddress, bytes.count, CInt(MSG_NOSIGNAL.rawValue))
+            let count = ferry_send(child.stream, bytes.baseAddress, UInt(bytes.count))
             if count >= 0 {
                 isFull = false
                 return count
