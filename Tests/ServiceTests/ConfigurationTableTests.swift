@@ -101,8 +101,13 @@ struct ConfigurationTableTests {
         WrongValues(key: "targets.web.sessions", values: notIntegers + ["0", "65"]),
         WrongValues(key: "targets.web.max_sessions", values: notIntegers + ["0"], allowsNull: true),
         WrongValues(key: "targets.web.transport", values: notChoices),
-        WrongValues(key: "targets.web.certificate_file", values: notPaths, needsOpenSSH: true),
-        WrongValues(key: "targets.web.jump", values: ["5", "true", "/path", "[]"], needsOpenSSH: true),
+        WrongValues(key: "targets.web.certificate_file", values: notPaths, allowsNull: true, needsOpenSSH: true),
+        WrongValues(
+            key: "targets.web.jump",
+            values: ["5", "true", "/path", "[]"],
+            allowsNull: true,
+            needsOpenSSH: true
+        ),
         WrongValues(key: "targets.web.merge", values: notChoices + ["inPlace"]),
         WrongValues(key: "targets.web.verify", values: notChoices),
         WrongValues(key: "targets.web.durability", values: notChoices),

@@ -153,7 +153,8 @@ extension TargetConfiguration {
         let maxSessions = section.optional("max_sessions", .integer(1...10_000))
         let transport = section.value("transport", .choice, default: Transport.auto)
         let certificateFile = section.optional("certificate_file", .absolutePath)
-        let jump = section.has("jump") ? Jump.read(from: section.section("jump", overridable: false)) : nil
+        let way = section.section("jump", overridable: false)
+        let jump = section.has("jump") ? Jump.read(from: way) : nil
         if transport != .openssh {
             for key in ["certificate_file", "jump"] where section.has(key) {
                 section.report(key, "expected transport: openssh beside it; the other transport cannot do this")
