@@ -1,10 +1,9 @@
 // A private OpenSSH server.
 
 import Foundation
-import Glibc
 
 /// A real sshd on loopback that lets the user who runs the tests in with one key.
-public final class SSHServer: PrivateServer {
+public final class SSHServer: SFTPServer {
     /// The sftp subsystem of the server.
     public enum SFTP: Sendable {
         /// Inside sshd, with these flags, for example `-P fsync` to refuse a request.
@@ -17,40 +16,33 @@ public final class SSHServer: PrivateServer {
 
     /// The process and how it is started again.
     public let process: ServerProcess
-    /// The user to log in as.
+    /// The account to log in to.
     public let user: String
     /// The fingerprint of the first host key, as `SHA256:…`.
     public let hostKeyFingerprint: String
     /// The fingerprint of each host key by its type ("ed25519").
     public let hostKeyFingerprints: [String: String]
-    /// An empty directory for the files of a target.
+    /// The directory for the files of a target, as clients name it; empty at first.
     public let root: String
+    /// The same directory on this machine's disk.
+    public let rootOnDisk: String
 
-    /// The client's private key, without a passphrase.
-    public var keyFile: String { process.directory.path("client_ed25519") }
     /// The public keys that may log in; may be changed while the server runs.
     public var authorizedKeysFile: String { process.directory.path("authorized_keys") }
-    /// The host keys as OpenSSH's clients want them.
-    public var knownHostsFile: String { process.directory.path("known_hosts") }
 
-    private init(process: ServerProcess, types: [String]) throws {
+    private init(process: ServerProcess, types: [String], chroot: TemporaryDirectory?) throws {
         self.process = process
-        guard let entry = getpwuid(geteuid()), let name = entry.pointee.pw_name else {
-            throw HarnessError("the user who runs the tests has no name")
+        let account = try SSHAccount(of: process)
+        user = account.user
+        hostKeyFingerprints = account.fingerprints
+        hostKeyFingerprint = try account.fingerprint(types.first ?? "ed25519")
+        if let chroot {
+            root = "/incoming"
+            rootOnDisk = try chroot.makeDirectory("incoming")
+        } else {
+            rootOnDisk = try process.directory.makeDirectory("root")
+            root = rootOnDisk
         }
-        user = String(cString: name)
-        root = try process.directory.makeDirectory("root")
-        let lines = try String(contentsOfFile: process.directory.path("fingerprints"), encoding: .utf8)
-        var found: [String: String] = [:]
-        for line in lines.split(separator: "\n") {
-            let words = line.split(separator: " ")
-            if words.count == 2 { found[String(words[0])] = String(words[1]) }
-        }
-        guard let first = types.first.flatMap({ found[$0] }) else {
-            throw HarnessError("sshd has no host key fingerprint: \(lines)")
-        }
-        hostKeyFingerprints = found
-        hostKeyFingerprint = first
     }
 
     /// Starts one and waits for its banner.
@@ -58,11 +50,16 @@ public final class SSHServer: PrivateServer {
     /// - Parameters:
     ///   - sftp: the sftp subsystem.
     ///   - hostKeyTypes: ed25519, ecdsa, rsa.
+    ///   - commands: the only ones on the account's PATH; all by default.
+    ///   - isChrooted: whether the account sees nothing outside a directory of its own, and runs no commands. Only root
+    ///     can start such a server.
     ///   - configuration: lines of sshd_config, which win over the defaults.
     ///   - port: a free one by default.
     public static func start(
         sftp: SFTP = .internal(flags: ""),
         hostKeyTypes: [String] = ["ed25519"],
+        commands: [String] = [],
+        isChrooted: Bool = false,
         configuration: [String] = [],
         port: Int? = nil
     ) async throws -> SSHServer {
@@ -72,25 +69,18 @@ public final class SSHServer: PrivateServer {
             case .external: "external"
             case .command(let command): command
             }
+        var arguments = hostKeyTypes.flatMap { ["--host-key", $0] } + ["--sftp", subsystem]
+        if !commands.isEmpty { arguments += ["--commands", commands.joined(separator: " ")] }
+        // sshd refuses a root below a directory that others may write to, as the checkout may be.
+        let chroot = isChrooted ? try TemporaryDirectory("chroot", in: .system) : nil
+        if let chroot { arguments += ["ChrootDirectory \"\(chroot.path)\"", "ForceCommand \(subsystem)"] }
         let process = try await ServerProcess.start(
             "sshd",
             port: port,
-            arguments: hostKeyTypes.flatMap { ["--host-key", $0] } + ["--sftp", subsystem] + configuration
-        ) { port in
-            // RFC 4253 §4.2: the server sends its identification at once.
-            let answer = try LoopbackSocket.ask(port: port, request: [], count: 4, milliseconds: 2_000)
-            guard answer.starts(with: Array("SSH-".utf8)) else { throw HarnessError("sshd does not greet: \(answer)") }
-        }
-        return try SSHServer(process: process, types: hostKeyTypes)
-    }
-
-    /// The processes of open connections; the listener is not among them.
-    public var sessions: [Int32] {
-        pid.map(ProcessTree.descendants(of:)) ?? []
-    }
-
-    /// Kills all open connections at once, as when the machine behind them dies; new ones are welcome.
-    public func killSessions() {
-        for session in sessions { Glibc.kill(session, SIGKILL) }
+            arguments: arguments + configuration,
+            ready: SSHAccount.greets(port:)
+        )
+        if let chroot { process.own(chroot) }
+        return try SSHServer(process: process, types: hostKeyTypes, chroot: chroot)
     }
 }

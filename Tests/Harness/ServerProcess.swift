@@ -48,6 +48,7 @@ public final class ServerProcess: Sendable {
     private let environment: [String: String?]
     private let ready: @Sendable (Int) throws -> Void
     private let child = Mutex<ChildProcess?>(nil)
+    private let belongings = Mutex<[TemporaryDirectory]>([])
 
     private init(
         script: String,
@@ -64,9 +65,7 @@ public final class ServerProcess: Sendable {
         directory = try TemporaryDirectory(script)
     }
 
-    deinit {
-        child.withLock { $0 }?.killNow()
-    }
+    deinit { end() }
 
     /// Starts the server and waits until it answers; a port somebody else took meanwhile is given up for another one.
     static func start(
@@ -103,8 +102,15 @@ public final class ServerProcess: Sendable {
         await child.withLock { $0 }?.stop(within: .seconds(20))
     }
 
-    func stopNow() {
+    /// Ends it at once, with everything it has on the disk.
+    func end() {
         child.withLock { $0 }?.killNow()
+        for place in belongings.withLock({ $0 }) + [directory] { place.remove() }
+    }
+
+    /// From now on a directory beside its own goes with it.
+    func own(_ place: TemporaryDirectory) {
+        belongings.withLock { $0.append(place) }
     }
 
     func kill(_ signal: Int32) async throws {

@@ -11,6 +11,8 @@ public enum SharedServers {
     public static func rabbitMQ() async throws -> RabbitMQServer { try await servers.rabbitMQ() }
     /// The sshd of this test process.
     public static func ssh() async throws -> SSHServer { try await servers.ssh() }
+    /// The SFTP server of this kind of this test process.
+    public static func sftp(_ kind: SFTPServerKind) async throws -> any SFTPServer { try await servers.sftp(kind) }
 
     private static let servers = Servers()
 
@@ -18,6 +20,7 @@ public enum SharedServers {
         private var redisTask: Task<RedisServer, any Error>?
         private var rabbitMQTask: Task<RabbitMQServer, any Error>?
         private var sshTask: Task<SSHServer, any Error>?
+        private var sftpTasks: [SFTPServerKind: Task<any SFTPServer, any Error>] = [:]
 
         func redis() async throws -> RedisServer {
             let task = redisTask ?? Task { Ending.owns(try await RedisServer.start()) }
@@ -34,6 +37,12 @@ public enum SharedServers {
         func ssh() async throws -> SSHServer {
             let task = sshTask ?? Task { Ending.owns(try await SSHServer.start()) }
             sshTask = task
+            return try await task.value
+        }
+
+        func sftp(_ kind: SFTPServerKind) async throws -> any SFTPServer {
+            let task = sftpTasks[kind] ?? Task { Ending.owns(try await kind.start()) }
+            sftpTasks[kind] = task
             return try await task.value
         }
     }
@@ -53,8 +62,7 @@ public enum SharedServers {
 
         static func stopAll() {
             for server in started.withLock({ $0 }) {
-                server.process.stopNow()
-                server.process.directory.remove()
+                server.process.end()
             }
         }
     }

@@ -51,7 +51,7 @@ import Testing
     func sshdLetsTheKeyInOverSFTP(type: String) async throws {
         let server = try await SSHServer.start(hostKeyTypes: [type])
         #expect(server.hostKeyFingerprint.hasPrefix("SHA256:"))
-        let report = try await sftp(server, "mkdir \(server.root)/made")
+        let report = try await server.sftp("mkdir \(server.root)/made")
         #expect(report.isSuccess, "\(report.errors)")
         #expect(FileManager.default.fileExists(atPath: server.root + "/made"))
     }
@@ -60,9 +60,9 @@ import Testing
         let plain = try await SSHServer.start()
         let restricted = try await SSHServer.start(sftp: .internal(flags: "-P mkdir"))
         let external = try await SSHServer.start(sftp: .external)
-        #expect(try await sftp(plain, "mkdir \(plain.root)/made").isSuccess)
-        #expect(try await !sftp(restricted, "mkdir \(restricted.root)/made").isSuccess)
-        #expect(try await sftp(external, "mkdir \(external.root)/made").isSuccess)
+        #expect(try await plain.sftp("mkdir \(plain.root)/made").isSuccess)
+        #expect(try await !restricted.sftp("mkdir \(restricted.root)/made").isSuccess)
+        #expect(try await external.sftp("mkdir \(external.root)/made").isSuccess)
     }
 
     @Test func killedSessionsLeaveTheListener() async throws {
@@ -70,7 +70,7 @@ import Testing
         let place = try TemporaryDirectory("session")
         let session = try ChildProcess(
             "ssh",
-            Self.options(server) + [
+            server.clientOptions + [
                 "-p", String(server.port), "\(server.user)@127.0.0.1", "echo ready; exec sleep 1000",
             ],
             output: place.path("output")
@@ -79,7 +79,7 @@ import Testing
         server.killSessions()
         #expect(try await session.wait() != .status(0))
         #expect(server.isRunning)
-        #expect(try await sftp(server, "pwd").isSuccess)
+        #expect(try await server.sftp("pwd").isSuccess)
     }
 
     @Test func sharedServersAreOneServer() async throws {
@@ -95,20 +95,6 @@ import Testing
         redis = nil
         #expect(kill(pid, 0) == -1)
         #expect(!FileManager.default.fileExists(atPath: directory))
-    }
-
-    private static func options(_ server: SSHServer) -> [String] {
-        [
-            "-i", server.keyFile, "-o", "UserKnownHostsFile=\(server.knownHostsFile)", "-o", "IdentitiesOnly=yes", "-o",
-            "BatchMode=yes",
-        ]
-    }
-
-    private func sftp(_ server: SSHServer, _ command: String) async throws -> ChildProcess.Report {
-        let place = try TemporaryDirectory("batch")
-        try (command + "\n").write(toFile: place.path("batch"), atomically: true, encoding: .utf8)
-        let options = Self.options(server) + ["-P", String(server.port), "-b", place.path("batch")]
-        return try await ChildProcess.run("sftp", options + ["\(server.user)@127.0.0.1"])
     }
 
     private func name(of pid: Int32) -> String? {

@@ -9,11 +9,11 @@ import Testing
 
 @testable import SFTP
 
-extension SSHServer {
+extension SFTPServer {
     /// A configuration that this server lets in.
     var configuration: SSHConfiguration {
         SSHConfiguration(
-            host: "127.0.0.1",
+            host: host,
             port: port,
             user: user,
             credentials: .key(file: keyFile),
@@ -28,7 +28,7 @@ extension SSHServer {
     }
 
     /// A path in the target's directory that no other test uses.
-    func fresh(_ name: String = "file") -> String { "\(root)/\(name)-\(UUID().uuidString)" }
+    func fresh(_ name: String = "file") -> String { clientPath("\(name)-\(UUID().uuidString)") }
 }
 
 let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
