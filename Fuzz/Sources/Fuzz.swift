@@ -7,7 +7,8 @@ internal import Glibc
 struct Fuzz {
     /// All targets by name.
     static let targets: [FuzzTarget] = [
-        .sftpReply, .sftpRequest, .respReply, .redisCommand, .redisURL, .targetPath, .identifiers, .messages,
+        .sftpReply, .sftpRequest, .keyExchange, .respReply, .redisCommand, .redisURL, .targetPath, .identifiers,
+        .messages,
         .contentDigest, .percentEncoding, .tokens, .eventStream, .units, .glob,
     ]
 

@@ -47,6 +47,24 @@ extension FuzzTarget {
         }
     }
 
+    /// What a server says before encryption begins: an offer of algorithms does not change by what follows it, and its
+    /// names can be shown.
+    static let keyExchange = FuzzTarget(name: "key-exchange") { input in
+        var input = input
+        let bytes = input.rest()
+        guard let proposal = KeyExchangeProposal(heard: bytes) else { return }
+        expect(KeyExchangeProposal(heard: bytes + [0, 0, 0, 1]) == proposal, "what follows changes nothing")
+        let lists =
+            [proposal.keyExchange, proposal.hostKey] + proposal.cipher + proposal.mac + proposal.compression
+        expect(lists.count == 8, "there are eight lists")
+        expect(lists.joined().allSatisfy { printable($0) == $0 }, "names have no control characters")
+        let own = Dictionary(uniqueKeysWithValues: AlgorithmMismatch.Kind.allCases.map { ($0, ["own"]) })
+        for mismatch in proposal.mismatches(with: own) {
+            expect(!mismatch.offered.contains("own"), "\(mismatch) is one")
+            expect(mismatch.description.unicodeScalars.count < 2_000, "its words have a bound")
+        }
+    }
+
     private enum Received: Equatable {
         case packet(InboundPacket)
         /// The packet broke the protocol.

@@ -102,7 +102,7 @@ struct OpenSSHTextTests {
                 == .hostKeyMismatch(expected: ["SHA256:j"], found: "SHA256:x")
         )
         let offer = "Unable to negotiate with 127.0.0.1 port 22: no matching MAC found. Their offer: hmac-md5"
-        #expect(failure(offer + "\n", plain) == .noCommonAlgorithm(reason: offer))
+        #expect(failure(offer + "\n", plain) == .noCommonAlgorithm([], reason: offer))
         #expect(
             failure("Load key \"/k\": error in libcrypto\nu@h: Permission denied (publickey,password).\n", plain)
                 == .authenticationFailed(

@@ -126,9 +126,13 @@ extension WithServer {
 
         @Test func noAlgorithmInCommon() async throws {
             let server = try await SSHServer.start(configuration: ["Ciphers chacha20-poly1305@openssh.com"])
-            let error = await failure { _ = try await server.connect() }
-            guard case .noCommonAlgorithm = error else { Issue.record("\(String(describing: error))"); return }
-            #expect("\(try #require(error))".contains("openssh transport"))
+            let error = try #require(await failure { _ = try await server.connect() })
+            guard case .noCommonAlgorithm(let mismatches, _) = error else { Issue.record("\(error)"); return }
+            #expect(mismatches.map(\.kind) == [.cipher])
+            #expect(mismatches.first?.offered == ["chacha20-poly1305@openssh.com"])
+            #expect(mismatches.first?.allowed.contains("aes128-ctr") == true)
+            #expect(error.isRefusal && !error.isConnectionLoss)
+            #expect("\(error)".contains("transport: openssh"))
         }
 
         @Test func aServerThatSaysNothingIsGivenUp() async throws {

@@ -8,8 +8,9 @@ public enum SFTPError: Error, Sendable, Equatable {
     case hostKeyMismatch(expected: [String], found: String)
     /// The server refused the login, or the credential could not be used. `methods` is what the server offers.
     case authenticationFailed(user: String, methods: [String], reason: String)
-    /// Client and server share no allowed algorithm.
-    case noCommonAlgorithm(reason: String)
+    /// Client and server share no allowed algorithm: of which kinds, where that is known, and what else there is to
+    /// say. Nothing was sent that identifies the user.
+    case noCommonAlgorithm(_ mismatches: [AlgorithmMismatch], reason: String)
     /// The server answered a request with an error status.
     case status(code: SFTPStatus, message: String, operation: String, path: String)
     /// The session ended, by the peer or the network, while `operation` was under way.
@@ -47,6 +48,11 @@ public enum SFTPError: Error, Sendable, Equatable {
         }
     }
 
+    /// Whether the server refused and gave no reason that version 3 has a code for; a name that is taken is one.
+    public var isUnexplained: Bool {
+        if case .status(let code, _, _, _) = self { code == .failure || code == .fileAlreadyExists } else { false }
+    }
+
     /// Whether trying again with the same configuration cannot help.
     public var isRefusal: Bool {
         switch self {
@@ -65,8 +71,10 @@ extension SFTPError: CustomStringConvertible {
             "host key is \(found), but \(expected.joined(separator: " or ")) is pinned"
         case .authenticationFailed(let user, let methods, let reason):
             "login as \(user) refused: \(reason) (server offers: \(methods.joined(separator: ", ")))"
-        case .noCommonAlgorithm(let reason):
-            "no algorithm in common with the server: \(reason); the openssh transport may know one"
+        case .noCommonAlgorithm(let mismatches, let reason):
+            mismatches.isEmpty
+                ? "no algorithm in common with the server: \(reason)"
+                : mismatches.map(\.description).joined(separator: "; ") + "; \(reason)"
         case .status(let code, let message, let operation, let path):
             "\(operation) \(path): \(code)\(message.isEmpty ? "" : " (\(message))")"
         case .disconnected(let reason, let operation): "connection lost during \(operation): \(reason)"
@@ -83,6 +91,48 @@ extension SFTPError: CustomStringConvertible {
             "all sessions that the target may have are in use, or as many logins as it may have at once are under way"
         case .closed: "closed"
         }
+    }
+}
+
+/// Algorithms of one kind, none of which both sides of a handshake know (RFC 4253 §7.1).
+public struct AlgorithmMismatch: Sendable, Hashable, CustomStringConvertible {
+    /// What is agreed on in a handshake.
+    public enum Kind: String, Sendable, Hashable, CaseIterable {
+        /// How keys are agreed on.
+        case keyExchange = "key exchange method"
+        /// The kinds of keys that the server proves itself with.
+        case hostKey = "host key algorithm"
+        /// What encrypts.
+        case cipher
+        /// What protects from changes.
+        case mac = "MAC"
+        /// What makes data smaller.
+        case compression = "compression method"
+    }
+
+    /// Which kind.
+    public let kind: Kind
+    /// What the server offers.
+    public let offered: [String]
+    /// What this side offers.
+    public let allowed: [String]
+
+    /// A kind without agreement.
+    public init(_ kind: Kind, offered: [String], allowed: [String]) {
+        self.kind = kind
+        self.offered = offered
+        self.allowed = allowed
+    }
+
+    /// Both lists; of a long one the beginning.
+    public var description: String {
+        "no \(kind.rawValue) in common: the server offers \(Self.text(offered)); this side \(Self.text(allowed))"
+    }
+
+    private static func text(_ names: [String]) -> String {
+        guard !names.isEmpty else { return "none" }
+        let shown = names.prefix(16).map { String($0.unicodeScalars.prefix(64)) }.joined(separator: ", ")
+        return names.count > 16 ? "\(shown) and \(names.count - 16) more" : shown
     }
 }
 
@@ -112,6 +162,8 @@ public struct SFTPStatus: RawRepresentable, Sendable, Hashable, CustomStringConv
     public static let connectionLost = Self(rawValue: 7)
     /// SSH_FX_OP_UNSUPPORTED
     public static let operationUnsupported = Self(rawValue: 8)
+    /// SSH_FX_FILE_ALREADY_EXISTS of draft-ietf-secsh-filexfer-13 §9.1, which ProFTPD sends to clients of version 3, too.
+    public static let fileAlreadyExists = Self(rawValue: 11)
 
     /// The draft's words for the code.
     public var description: String {
@@ -125,6 +177,7 @@ public struct SFTPStatus: RawRepresentable, Sendable, Hashable, CustomStringConv
         case 6: "no connection"
         case 7: "connection lost"
         case 8: "operation unsupported"
+        case 11: "file already exists"
         default: "status \(rawValue)"
         }
     }

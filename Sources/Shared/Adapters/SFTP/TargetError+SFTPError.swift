@@ -9,7 +9,8 @@ extension TargetError {
     init(_ error: SFTPError) {
         let kind: Kind =
             switch error {
-            case .connectFailed, .breakerOpen, .noSeat, .noCommonAlgorithm: .unreachable
+            case .connectFailed, .breakerOpen, .noSeat: .unreachable
+            case .noCommonAlgorithm: .noCommonAlgorithm
             case .hostKeyMismatch: .hostKeyMismatch
             case .authenticationFailed: .loginRefused
             case .disconnected, .timedOut, .closed: .interrupted

@@ -147,6 +147,8 @@ public enum FailureReason: String, Hashable, Sendable, CaseIterable {
     case loginRefused = "login-refused"
     /// The target shows another host key than the pinned ones.
     case hostKeyMismatch = "host-key-mismatch"
+    /// The target's server and Ferry have no algorithm in common.
+    case noCommonAlgorithm = "no-common-algorithm"
     /// The path leads outside the target's root, or through a symbolic link, or to what is not a file.
     case pathRefused = "path-refused"
     /// The target is not configured any more.

@@ -12,6 +12,8 @@ public struct TargetError: Error, Hashable, Sendable, CustomStringConvertible {
         case loginRefused
         /// The target shows a key that is not pinned.
         case hostKeyMismatch
+        /// The target's server knows none of the algorithms that may be used.
+        case noCommonAlgorithm
         /// The account may not do this.
         case permissionDenied
         /// The target has no room.

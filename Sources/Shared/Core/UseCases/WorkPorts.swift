@@ -146,6 +146,7 @@ extension ErrorClass {
             case .interrupted, .cancelled: .transient(Failure(.targetUnreachable, detail))
             case .loginRefused: .permanent(Failure(.loginRefused, detail))
             case .hostKeyMismatch: .permanent(Failure(.hostKeyMismatch, detail))
+            case .noCommonAlgorithm: .permanent(Failure(.noCommonAlgorithm, detail))
             case .permissionDenied: .permanent(Failure(.permissionDenied, detail))
             case .diskFull: .diskFull(Failure(.diskFull, detail))
             case .notFound, .pathRefused: .permanent(Failure(.pathRefused, detail))

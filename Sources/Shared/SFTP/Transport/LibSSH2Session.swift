@@ -24,6 +24,8 @@ final class LibSSH2Session {
     let handle: OpaquePointer
     private(set) var facts = TransportFacts()
     private let configuration: SSHConfiguration
+    /// What this side offers in the handshake.
+    private var allowed: [AlgorithmMismatch.Kind: [String]] = [:]
     private let thread = pthread_self()
 
     /// Takes the socket over.
@@ -82,55 +84,69 @@ final class LibSSH2Session {
     /// Handshake, host key, login, in this order: nothing that names the user is sent to an unknown server.
     func open(_ wait: OpeningWait) throws(SFTPError) {
         try setAlgorithms()
+        socket.listen()
         let code = try drive(wait, "handshake") { libssh2_session_handshake(handle, socket.descriptor) }
         guard code == 0 else { throw handshakeFailure(code) }
+        socket.forgetHeard()
         readFacts()
         try checkHostKey()
         try logIn(wait)
     }
 
     private func setAlgorithms() throws(SFTPError) {
-        try prefer(LIBSSH2_METHOD_KEX, AlgorithmList.keyExchange)
-        try prefer(LIBSSH2_METHOD_HOSTKEY, AlgorithmList.hostKey)
-        for direction in [LIBSSH2_METHOD_CRYPT_CS, LIBSSH2_METHOD_CRYPT_SC] {
-            try prefer(direction, configuration.ciphers ?? AlgorithmList.cipher)
-        }
-        for direction in [LIBSSH2_METHOD_MAC_CS, LIBSSH2_METHOD_MAC_SC] {
-            try prefer(direction, configuration.macs ?? AlgorithmList.mac)
-        }
-        try prefer(LIBSSH2_METHOD_COMP_CS, ["none"])
-        try prefer(LIBSSH2_METHOD_COMP_SC, ["none"])
+        try prefer(.keyExchange, [LIBSSH2_METHOD_KEX], AlgorithmList.keyExchange)
+        try prefer(.hostKey, [LIBSSH2_METHOD_HOSTKEY], AlgorithmList.hostKey)
+        let ciphers = configuration.ciphers ?? AlgorithmList.cipher
+        try prefer(.cipher, [LIBSSH2_METHOD_CRYPT_CS, LIBSSH2_METHOD_CRYPT_SC], ciphers)
+        let macs = configuration.macs ?? AlgorithmList.mac
+        try prefer(.mac, [LIBSSH2_METHOD_MAC_CS, LIBSSH2_METHOD_MAC_SC], macs)
+        try prefer(.compression, [LIBSSH2_METHOD_COMP_CS, LIBSSH2_METHOD_COMP_SC], ["none"])
     }
 
-    private func prefer(_ method: CInt, _ allowed: [String]) throws(SFTPError) {
+    private func prefer(
+        _ kind: AlgorithmMismatch.Kind,
+        _ methods: [CInt],
+        _ wanted: [String]
+    ) throws(SFTPError) {
+        for method in methods {
+            // libssh2 cannot be asked about compression; "none" it always knows.
+            let chosen = kind == .compression ? wanted : AlgorithmList.choose(wanted, from: known(method))
+            guard !chosen.isEmpty, libssh2_session_method_pref(handle, method, chosen.joined(separator: ",")) == 0
+            else {
+                let list = wanted.joined(separator: ", ")
+                throw .noCommonAlgorithm([], reason: "this libssh2 has no \(kind.rawValue) of \(list); \(Self.advice)")
+            }
+            allowed[kind] = chosen
+        }
+    }
+
+    /// What the library has.
+    private func known(_ method: CInt) -> [String] {
         var list: UnsafeMutablePointer<UnsafePointer<CChar>?>?
         let count = libssh2_session_supported_algs(handle, method, &list)
-        var offered: [String] = []
-        if let list {
-            for index in 0..<max(0, Int(count)) {
-                if let name = list[index] { offered.append(String(cString: name)) }
-            }
-            libssh2_free(handle, list)
-        }
-        // libssh2 cannot be asked about compression; "none" it always knows.
-        let chosen = allowed == ["none"] ? allowed : AlgorithmList.choose(allowed, from: offered)
-        guard !chosen.isEmpty, libssh2_session_method_pref(handle, method, chosen.joined(separator: ",")) == 0 else {
-            throw .noCommonAlgorithm(reason: "this libssh2 has none of \(allowed.joined(separator: ", "))")
-        }
+        guard let list else { return [] }
+        defer { libssh2_free(handle, list) }
+        return (0..<max(0, Int(count))).compactMap { list[$0].map { String(cString: $0) } }
     }
 
+    /// The server's offer says more than the library, which has one code for all kinds, or finds the connection closed
+    /// by a server that saw first that there is no agreement.
     private func handshakeFailure(_ code: CInt) -> SFTPError {
-        switch code {
-        case LIBSSH2_ERROR_KEX_FAILURE, LIBSSH2_ERROR_METHOD_NONE:
-            .noCommonAlgorithm(reason: lastMessage)
-        default:
-            .connectFailed(
-                host: configuration.host,
-                port: configuration.port,
-                reason: "SSH handshake: \(lastMessage) (\(code))"
-            )
+        let proposal = socket.heard.flatMap(KeyExchangeProposal.init(heard:))
+        let mismatches = proposal?.mismatches(with: allowed) ?? []
+        let isDisagreement = code == LIBSSH2_ERROR_KEX_FAILURE || code == LIBSSH2_ERROR_METHOD_NONE
+        if !mismatches.isEmpty { return .noCommonAlgorithm(mismatches, reason: Self.advice) }
+        if isDisagreement, proposal == nil {
+            return .noCommonAlgorithm([], reason: "\(lastMessage); \(Self.advice)")
         }
+        return .connectFailed(
+            host: configuration.host,
+            port: configuration.port,
+            reason: "SSH handshake: \(lastMessage) (\(code))"
+        )
     }
+
+    private static let advice = "libssh2 \(LIBSSH2_VERSION) knows no other; the system's ssh may (transport: openssh)"
 
     private func readFacts() {
         func method(_ kind: CInt) -> String {

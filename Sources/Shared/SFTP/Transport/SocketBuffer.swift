@@ -22,6 +22,10 @@ final class SocketBuffer {
     /// libssh2, which looks for what came in before each packet, is told that there is nothing.
     var gathers = false
 
+    /// What the server sent at first, for as long as somebody wants to know; not more than so many bytes of it.
+    private(set) var heard: [UInt8]?
+    private static let heardBound = 2 * KeyExchangeProposal.packetBound
+
     private static let gathered = 128 * 1024
     private static let bound = 4 * 1024 * 1024
 
@@ -53,7 +57,10 @@ final class SocketBuffer {
         if gathers { return -Int(EAGAIN) }
         while true {
             let count = recv(descriptor, room.baseAddress, room.count, CInt(MSG_DONTWAIT))
-            if count > 0 { return count }
+            if count > 0 {
+                if (heard?.count ?? .max) < Self.heardBound { heard?.append(contentsOf: room[..<count]) }
+                return count
+            }
             if count == 0 {
                 hasEnded = true
                 return 0
@@ -67,6 +74,12 @@ final class SocketBuffer {
             }
         }
     }
+
+    /// From now on what comes in is kept in `heard`, too.
+    func listen() { heard = [] }
+
+    /// What was heard is not needed any more.
+    func forgetHeard() { heard = nil }
 
     /// Whether so much is kept that it is worth sending.
     var isFull: Bool { kept.count - keptStart >= Self.gathered }

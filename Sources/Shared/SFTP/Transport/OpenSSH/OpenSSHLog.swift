@@ -63,7 +63,7 @@ struct OpenSSHLog {
             }
         }
         if let line = messages.first(where: { $0.hasPrefix("Unable to negotiate with ") }) {
-            return .noCommonAlgorithm(reason: line)
+            return .noCommonAlgorithm([], reason: line)
         }
         if let line = messages.last(where: { $0.contains("Permission denied (") }) {
             let methods = line.split(separator: "(").last.map { $0.prefix { $0 != ")" } } ?? ""
