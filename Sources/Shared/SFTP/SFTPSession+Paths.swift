@@ -23,8 +23,23 @@ extension SFTPSession {
     }
 
     /// Attributes of `path` itself, even if it is a symbolic link.
+    ///
+    /// ProFTPD's mod_sftp follows a link all the same, so a server that is not OpenSSH is also asked what the link says,
+    /// at the same time; then only the type of a link is told.
     public func lstat(_ path: String) async throws(SFTPError) -> FileAttributes {
-        try await expectAttributes(.lstat(checked(path)), "lstat", path)
+        let path = try checked(path)
+        if capabilities.isOpenSSH { return try await expectAttributes(.lstat(path), "lstat", path) }
+        let link = ask(.readlink(path), "readlink", path)
+        let found = try await expectAttributes(.lstat(path), "lstat", path)
+        guard !found.isSymbolicLink else { return found }
+        do throws(SFTPError) {
+            _ = try await link.value()
+        } catch {
+            // Of what is no link a server says so, each in its own words.
+            guard case .status = error, !error.isConnectionLoss else { throw error }
+            return found
+        }
+        return FileAttributes(permissions: 0o120777)
     }
 
     /// Changes the attributes that are not `nil`; a size truncates or extends.

@@ -117,9 +117,14 @@ public final class SFTPSession: Sendable {
 
     /// Sends one request and waits for its reply.
     func perform(_ request: Request, _ operation: String, _ path: String) async throws(SFTPError) -> Reply {
+        try await ask(request, operation, path).value()
+    }
+
+    /// Sends one request; its reply may be waited for later, or not at all.
+    func ask(_ request: Request, _ operation: String, _ path: String) -> OneShot<Reply> {
         let reply = OneShot<Reply>()
         mailbox.submit(Submission(request: request, operation: operation, path: path, receiver: reply))
-        return try await reply.value()
+        return reply
     }
 
     func expectStatus(_ request: Request, _ operation: String, _ path: String) async throws(SFTPError) {

@@ -62,6 +62,10 @@ public struct ServerCapabilities: Sendable, Equatable {
         return Int(min(limit, UInt64(largestLength)))
     }
 
+    /// Whether the server says that it is OpenSSH, whose answers to lstat are about a symbolic link itself, and whose
+    /// rename never replaces a file that appears meanwhile. Of other servers neither is known; ProFTPD does neither.
+    public var isOpenSSH: Bool { transport.serverIdent.hasPrefix("SSH-2.0-OpenSSH") }
+
     /// Whether the server announced `name`.
     public func supports(_ name: String) -> Bool { extensions[name] != nil }
 }

@@ -100,23 +100,52 @@ extension SFTPTarget {
         overwrite: Overwrite,
         on session: SFTPSession
     ) async throws -> RenameResult {
-        do {
-            try await session.rename(part, to: final)
-            // An attempt that was interrupted between its two renames left the name free, and a backup.
-            let backup = part + backupSuffix
-            guard overwrite == .replace, (try? await lstat(backup, on: session)) != nil else {
-                return .renamed(atomic: true)
-            }
-            try? await session.remove(backup)
-            return .renamed(atomic: false)
-        } catch SFTPError.status(.failure, let message, let operation, let path) {
-            guard try await lstat(final, on: session) != nil else {
-                throw SFTPError.status(code: .failure, message: message, operation: operation, path: path)
+        do throws(SFTPError) {
+            try await renameToFreeName(part, to: final, on: session)
+        } catch {
+            guard error.isUnexplained, try await lstat(final, on: session) != nil else { throw error }
+            // ProFTPD looks at the new name first: what is taken says nothing about the part file.
+            guard try await lstat(part, on: session) != nil else {
+                throw SFTPError.status(code: .noSuchFile, message: "", operation: "rename", path: part)
             }
             guard overwrite == .replace else { return .taken }
             // A cancelled commit must not stop between the two renames.
             return try await Task { try await replaceByBackup(part, final, on: session) }.value
         }
+        // An attempt that was interrupted between its two renames left the name free, and a backup.
+        let backup = part + backupSuffix
+        guard overwrite == .replace, (try? await lstat(backup, on: session)) != nil else {
+            return .renamed(atomic: true)
+        }
+        try? await session.remove(backup)
+        return .renamed(atomic: false)
+    }
+
+    /// Gives a file a name, or fails where the name is taken, even by what appears this very moment.
+    ///
+    /// OpenSSH's rename makes a link and removes the old name. Other servers look at the new name and then rename, which
+    /// replaces what has appeared in between: for them the two steps are done from here, where they make links. Whoever
+    /// is interrupted between the two leaves both names, with OpenSSH as from here; the commit that comes next sees it.
+    private static func renameToFreeName(
+        _ part: String,
+        to final: String,
+        on session: SFTPSession
+    ) async throws(SFTPError) {
+        guard !session.capabilities.isOpenSSH, session.capabilities.supports(SFTPExtension.hardlink) else {
+            return try await session.rename(part, to: final)
+        }
+        do throws(SFTPError) {
+            try await session.hardlink(part, to: final)
+        } catch .status(.noSuchFile, let message, let operation, let path) {
+            throw .status(code: .noSuchFile, message: message, operation: operation, path: path)
+        } catch {
+            // A file system without hard links, or a name that is taken.
+            guard !error.isConnectionLoss, error != .cancelled, try await lstat(final, on: session) == nil else {
+                throw error
+            }
+            return try await session.rename(part, to: final)
+        }
+        try await session.remove(part)
     }
 
     /// For servers that cannot replace in one step: the old file steps aside, and comes back if the new one cannot

@@ -32,7 +32,7 @@ extension SFTPTarget {
             )
             try await handle.close()
         } catch {
-            guard case .status(.failure, _, _, _) = error else { throw error }
+            guard error.isUnexplained else { throw error }
             throw await explain(error, on: session, needed: 4_096)
         }
     }
@@ -80,7 +80,7 @@ extension SFTPTarget {
         if found.isSymbolicLink {
             do {
                 try check(try await session.realpath(path), below: root)
-            } catch SFTPError.status(.noSuchFile, _, _, _) {
+            } catch SFTPError.status(.noSuchFile, _, _, _), SFTPError.status(.failure, _, _, _) {
                 throw TargetError(.pathRefused, "\(path) is a symbolic link that leads nowhere")
             }
         }
@@ -93,7 +93,7 @@ extension SFTPTarget {
         do throws(SFTPError) {
             try await session.mkdir(path, permissions: 0o755)
         } catch {
-            guard case .status(.failure, _, _, _) = error else { throw error }
+            guard error.isUnexplained else { throw error }
             // Somebody else may have made it meanwhile.
             if try await Self.stat(path, on: session)?.isDirectory == true { return }
             throw await explain(error, on: session, needed: 4_096)

@@ -94,6 +94,9 @@ public final class SFTPTarget: TargetSession {
             return try await session.lstat(path)
         } catch .status(.noSuchFile, _, _, _) {
             return nil
+        } catch {
+            guard error.isUnexplained, try await !isDirectory(above: path, on: session) else { throw error }
+            return nil
         }
     }
 
@@ -103,7 +106,22 @@ public final class SFTPTarget: TargetSession {
             return try await session.stat(path)
         } catch .status(.noSuchFile, _, _, _) {
             return nil
+        } catch {
+            // Below what is no directory there is nothing, and a link in a circle leads to nothing. OpenSSH says so;
+            // ProFTPD has one code for this and for whatever else goes wrong.
+            guard error.isUnexplained else { throw error }
+            if try await !isDirectory(above: path, on: session) { return nil }
+            guard try await lstat(path, on: session)?.isSymbolicLink == true else { throw error }
+            return nil
         }
+    }
+
+    /// Whether what a path lies in is a directory. The root lies in itself.
+    private static func isDirectory(above path: String, on session: SFTPSession) async throws(SFTPError) -> Bool {
+        let components = path.split(separator: "/")
+        guard components.count > 1 else { return true }
+        let parent = "/" + components.dropLast().joined(separator: "/")
+        return try await stat(parent, on: session)?.isDirectory == true
     }
 
     /// Whether a resolved path is the resolved root or lies in it, compared component by component, so that
