@@ -1,7 +1,5 @@
 // A private OpenSSH server.
 
-import Foundation
-
 /// A real sshd on loopback that lets the user who runs the tests in with one key.
 public final class SSHServer: SFTPServer {
     /// The sftp subsystem of the server.

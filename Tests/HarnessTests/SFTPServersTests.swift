@@ -25,6 +25,7 @@ import Testing
         _ body: (_ server: any SFTPServer, _ file: String) async throws -> Void
     ) async throws {
         let place = try TemporaryDirectory("files")
+        defer { place.remove() }
         try Self.content.write(to: URL(fileURLWithPath: place.path("file")))
         try await body(kind.start(), place.path("file"))
     }
@@ -57,10 +58,12 @@ import Testing
     private func startedAndReleased(_ kind: SFTPServerKind) async throws -> ([Int32], [String]) {
         let server = try await kind.start()
         let place = try TemporaryDirectory("client")
+        defer { place.remove() }
         let arguments = server.clientOptions + ["-v", "-N", "-p", String(server.port), "\(server.user)@127.0.0.1"]
         let client = try ChildProcess("ssh", arguments, output: place.path("log"))
         try await eventually("the client is in") { client.output.contains("Authenticated to") }
         let pid = try #require(server.pid)
+        #expect(client.isRunning)
         if !(server is AsyncSSHServer) { #expect(!server.sessions.isEmpty) }
         for place in [server.directory, server.rootOnDisk] {
             #expect(FileManager.default.fileExists(atPath: place))

@@ -98,14 +98,14 @@ extension OnTargets {
         }
 
         @Test func aFullDiskIsTold() async throws {
-            let place = try TemporaryDirectory("full")
-            let root = try place.makeDirectory("root")
+            let server = try await SSHServer.start()
+            let root = server.path("full")
+            try FileManager.default.createDirectory(atPath: root, withIntermediateDirectories: true)
             let mount = try await ChildProcess.run("mount", ["-t", "tmpfs", "-o", "size=3m", "tmpfs", root])
             // Only where file systems may be mounted; elsewhere there is no small one to fill.
             guard mount.isSuccess else { return }
             do {
-                let server = try await SSHServer.start()
-                try await server.withTarget(root: root) { test async throws in
+                try await server.withTarget(root: "full") { test async throws in
                     let file = try PartFile.sample()
                     try await test.session.prepare(file, size: 3 << 20 - 65_536)
                     let first = BytesReader(Bytes.seeded(1, count: 2 << 20))
@@ -150,7 +150,7 @@ extension OnTargets {
         }
 
         @Test func aCancelledShipEndsAtOnceAndHarmsNobody() async throws {
-            try await withTarget(.shell) { test async throws in
+            try await withTarget(.openSSH) { test async throws in
                 let file = try PartFile.sample()
                 let bytes = Bytes.seeded(1, count: 1_000_000)
                 try await test.session.prepare(file, size: nil)
@@ -171,7 +171,7 @@ extension OnTargets {
         }
 
         @Test func aPartFileRemovedWhileItIsWrittenIsMissed() async throws {
-            try await withTarget(.shell) { test async throws in
+            try await withTarget(.openSSH) { test async throws in
                 let file = try PartFile.sample()
                 try await test.session.prepare(file, size: nil)
                 let path = test.path(file)
@@ -184,25 +184,25 @@ extension OnTargets {
         }
 
         @Test func theConfiguredProofIsTheOneThatIsGiven() async throws {
-            try await withTarget(.shell, verify: .digest) { test async throws in
+            try await withTarget(.openSSH, verify: .digest) { test async throws in
                 let file = try PartFile.sample()
                 let bytes = Bytes.seeded(1, count: 5_000)
                 try await test.session.prepare(file, size: nil)
                 #expect(try await test.session.ship(BytesReader(bytes), into: file) == .digest)
             }
-            try await withTarget(.shell, verify: .size) { test async throws in
+            try await withTarget(.openSSH, verify: .size) { test async throws in
                 let file = try PartFile.sample()
                 try await test.session.prepare(file, size: nil)
                 let bytes = Bytes.seeded(1, count: 5_000)
                 #expect(try await test.session.ship(BytesReader(bytes), into: file) == .size)
             }
-            try await withTarget(.shell, verify: .readback) { test async throws in
+            try await withTarget(.openSSH, verify: .readback) { test async throws in
                 let file = try PartFile.sample()
                 try await test.session.prepare(file, size: nil)
                 let bytes = Bytes.seeded(1, count: 3_000_000)
                 #expect(try await test.session.ship(BytesReader(bytes), into: file) == .readback)
             }
-            try await withTarget(.noCommands, verify: .digest) { test async throws in
+            try await withTarget(.withoutExtensions, verify: .digest) { test async throws in
                 let file = try PartFile.sample()
                 try await test.session.prepare(file, size: nil)
                 let reader = BytesReader(Bytes.seeded(1, count: 5_000))

@@ -105,7 +105,9 @@ extension OnTargets {
                 let file = try PartFile.sample()
                 try await prepared(test, file)
                 try test.put(Bytes.seeded(9, count: 10), file.path)
-                #expect(try await test.session.rename(file, overwrite: .replace) == .renamed(atomic: kind != .bare))
+                #expect(
+                    try await test.session.rename(file, overwrite: .replace) == .renamed(atomic: kind.hasExtensions)
+                )
                 #expect(test.content(file.path) == bytes)
                 #expect(test.content(file) == nil)
                 if kind != .memory { #expect(try test.names(in: "in") == ["film.mov"]) }
@@ -163,7 +165,7 @@ extension OnTargets {
         }
 
         @Test(arguments: TargetKind.allCases) func syncNeedsAFile(kind: TargetKind) async throws {
-            guard kind != .bare else { return }
+            guard kind.hasExtensions else { return }
             try await withTarget(kind) { test async throws in
                 let path = try TargetPath("in/film.mov")
                 #expect(await failure { try await test.session.sync(path) }?.kind == .notFound)
@@ -204,17 +206,14 @@ extension OnTargets {
             try await withTarget(kind) { test async throws in
                 let facts = try await test.session.inspect()
                 #expect(facts["merge"] == "in-place")
-                switch kind {
-                case .memory: break
-                case .shell: #expect(facts["exec"] == "yes" && facts["verify"] == "digest" && facts["freeBytes"] != nil)
-                case .noCommands:
-                    #expect(facts["exec"] == "no" && facts["verify"] == "size" && facts["freeBytes"] != nil)
-                case .bare:
-                    #expect(facts["exec"] == "no" && facts["verify"] == "readback" && facts["freeBytes"] == nil)
-                    #expect(facts["writeLength"] == "32768")
-                    let offered = (facts["extensions"] ?? "").split(separator: " ").map { $0.prefix { $0 != "@" } }
-                    for name in TargetKind.withheld { #expect(!offered.contains(Substring(name))) }
-                }
+                guard case .server(let server) = kind else { return }
+                let verify = kind.runsCommands ? "digest" : kind.hasExtensions ? "size" : "readback"
+                #expect(facts["exec"] == (kind.runsCommands ? "yes" : "no") && facts["verify"] == verify)
+                #expect((facts["freeBytes"] != nil) == kind.hasExtensions)
+                guard server == .withoutExtensions else { return }
+                #expect(facts["writeLength"] == "32768")
+                let offered = (facts["extensions"] ?? "").split(separator: " ").map { String($0.prefix { $0 != "@" }) }
+                #expect(Set(offered).isDisjoint(with: SFTPServerKind.withheld))
             }
         }
     }

@@ -67,7 +67,7 @@ extension OnTargets {
             }
         }
 
-        @Test(arguments: [TargetKind.memory, .shell, .noCommands])
+        @Test(arguments: TargetKind.allCases.filter(\.hasExtensions))
         func prepareRefusesWhatDoesNotFit(kind: TargetKind) async throws {
             try await withTarget(kind) { test async throws in
                 if case .memory(let memory) = test.place { memory.room = 1 << 20 }

@@ -10,50 +10,39 @@ import SFTP
 import Testing
 
 /// Which implementation, and on which kind of server.
-enum TargetKind: String, CaseIterable, Sendable {
+enum TargetKind: Hashable, Sendable, CaseIterable, CustomTestStringConvertible {
     /// In memory.
     case memory
-    /// sshd as it comes: runs commands, offers all extensions.
-    case shell
-    /// A forced command: SFTP and nothing else, with all extensions.
-    case noCommands
-    /// SFTP and nothing else, without flush, atomic replacement, limits and space.
-    case bare
+    /// Over SFTP.
+    case server(SFTPServerKind)
 
-    static let servers: [TargetKind] = [.shell, .noCommands, .bare]
-    static let withheld = ["fsync", "posix-rename", "limits", "statvfs", "copy-data", "hardlink"]
+    static let openSSH = Self.server(.openSSH)
+    static let withoutExtensions = Self.server(.withoutExtensions)
 
-    func start() async throws -> SSHServer {
+    /// The servers on which parts can be written in place and a file be renamed.
+    static let servers: [TargetKind] = SFTPServerKind.available
+        .filter { [.openSSH, .chrooted, .withoutExtensions, .fewCommands, .proFTPD].contains($0) }
+        .map(TargetKind.server)
+    static let allCases = [.memory] + servers
+
+    var testDescription: String {
         switch self {
-        case .memory, .shell: try await SSHServer.start()
-        case .noCommands: try await SSHServer.start(configuration: ["ForceCommand internal-sftp"])
-        case .bare:
-            try await SSHServer.start(
-                configuration: ["ForceCommand internal-sftp -P \(Self.withheld.joined(separator: ","))"]
-            )
+        case .memory: "memory"
+        case .server(let kind): "\(kind)"
         }
     }
+
+    /// Whether digests can be taken there by commands.
+    var runsCommands: Bool { self == .openSSH || self == .server(.fewCommands) }
+    /// Whether it flushes, replaces in one step and tells its space.
+    var hasExtensions: Bool { self != .withoutExtensions }
 
     /// How a part of a size is proven there.
     func verification(ofSize size: Int) -> Verification {
-        switch self {
-        case .memory: .digest
-        case .shell: size <= 65_536 ? .readback : .digest
-        case .noCommands: size <= 1 << 20 ? .readback : .size
-        case .bare: .readback
-        }
-    }
-}
-
-/// One server of each kind for all tests of the suite; they end with the process.
-private actor TargetServers {
-    static let shared = TargetServers()
-    private var tasks: [TargetKind: Task<SSHServer, any Error>] = [:]
-
-    func server(_ kind: TargetKind) async throws -> SSHServer {
-        let task = tasks[kind] ?? Task { try await kind.start() }
-        tasks[kind] = task
-        return try await task.value
+        if self == .memory { return .digest }
+        if size <= 65_536 { return .readback }
+        if runsCommands { return .digest }
+        return size <= 1 << 20 || !hasExtensions ? .readback : .size
     }
 }
 
@@ -67,6 +56,8 @@ struct TargetUnderTest: Sendable {
     let kind: TargetKind
     let session: any TargetSession
     let place: Place
+    /// The root as the server's account names it; for tests of servers.
+    let clientRoot: String
 
     /// A path on this machine; tests of servers only.
     func path(_ relative: String) -> String {
@@ -139,6 +130,14 @@ struct TargetUnderTest: Sendable {
         try FileManager.default.createSymbolicLink(atPath: path(relative), withDestinationPath: destination)
     }
 
+    /// A new directory beside the root: where it is on this machine, and how the server's account names it. Its name
+    /// begins with the root's.
+    func makeDirectoryOutside() throws -> (path: String, clientPath: String) {
+        guard case .disk(let root) = place else { throw HarnessError("nothing lies beside memory") }
+        try FileManager.default.createDirectory(atPath: root + "-outside", withIntermediateDirectories: true)
+        return (root + "-outside", clientRoot + "-outside")
+    }
+
     func makeDirectory(_ relative: String) throws {
         try FileManager.default.createDirectory(atPath: path(relative), withIntermediateDirectories: true)
     }
@@ -149,7 +148,7 @@ struct TargetUnderTest: Sendable {
 
 let silent = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 
-extension SSHServer {
+extension SFTPServer {
     var account: SSHConfiguration {
         SSHConfiguration(
             host: host,
@@ -160,22 +159,30 @@ extension SSHServer {
         )
     }
 
-    /// Runs a test on a target of this server, below a directory of its own unless a root is given.
+    /// Runs a test on a target of this server, below a new directory unless a name below the server's root is given.
     func withTarget(
-        kind: TargetKind = .shell,
-        root: String? = nil,
+        kind: TargetKind = .openSSH,
+        root name: String? = nil,
         verify: SFTPTargetOptions.Verify = .auto,
         change: (inout SSHConfiguration) -> Void = { _ in },
         _ body: (TargetUnderTest) async throws -> Void
     ) async throws {
-        let place = root ?? "\(self.root)/\(UUID().uuidString)"
-        if root == nil { try FileManager.default.createDirectory(atPath: place, withIntermediateDirectories: true) }
+        let directory = name ?? UUID().uuidString
+        if name == nil {
+            try FileManager.default.createDirectory(atPath: path(directory), withIntermediateDirectories: true)
+        }
         var account = account
         change(&account)
-        let options = SFTPTargetOptions(root: place, verify: verify)
+        let options = SFTPTargetOptions(root: clientPath(directory), verify: verify)
         let target = SFTPTarget(account, options: options, sessions: 2, logger: silent)
+        let test = TargetUnderTest(
+            kind: kind,
+            session: target,
+            place: .disk(root: path(directory)),
+            clientRoot: clientPath(directory)
+        )
         do {
-            try await body(TargetUnderTest(kind: kind, session: target, place: .disk(root: place)))
+            try await body(test)
             await target.shutdown()
         } catch {
             await target.shutdown()
@@ -190,11 +197,13 @@ func withTarget(
     verify: SFTPTargetOptions.Verify = .auto,
     _ body: (TargetUnderTest) async throws -> Void
 ) async throws {
-    guard kind != .memory else {
+    switch kind {
+    case .memory:
         let memory = InMemoryTarget(digest: { digest(Bytes($0)) })
-        return try await body(TargetUnderTest(kind: kind, session: memory, place: .memory(memory)))
+        try await body(TargetUnderTest(kind: kind, session: memory, place: .memory(memory), clientRoot: "/nowhere"))
+    case .server(let server):
+        try await SharedServers.sftp(server).withTarget(kind: kind, verify: verify, body)
     }
-    try await TargetServers.shared.server(kind).withTarget(kind: kind, verify: verify, body)
 }
 
 /// A part in memory. It may lie: its bytes need not be what its digest promises.

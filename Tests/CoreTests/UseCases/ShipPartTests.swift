@@ -66,12 +66,17 @@ struct ShipPartTests {
             world.target.faults.plant(TargetError(.diskFull, "still"), in: .ship)
             #expect(await worker.ship.perform(id, offset: 0) == .done)
             #expect(world.server.index.uploads.first?.failure?.reason == .diskFull)
-            guard case .applied = try await worker.store.replay(id, overwrite: nil) else {
-                Issue.record("not replayed"); return
+            for (kind, reason) in [
+                (TargetError.Kind.permissionDenied, FailureReason.permissionDenied), (.loginRefused, .loginRefused),
+                (.hostKeyMismatch, .hostKeyMismatch), (.noCommonAlgorithm, .noCommonAlgorithm),
+            ] {
+                guard case .applied = try await worker.store.replay(id, overwrite: nil) else {
+                    Issue.record("not replayed"); return
+                }
+                world.target.faults.plant(TargetError(kind, "planted"), in: .ship)
+                #expect(await worker.ship.perform(id, offset: 0) == .done)
+                #expect(world.server.index.uploads.first?.failure == Failure(reason, "planted"))
             }
-            world.target.faults.plant(TargetError(.permissionDenied, "planted"), in: .ship)
-            #expect(await worker.ship.perform(id, offset: 0) == .done)
-            #expect(world.server.index.uploads.first?.failure == Failure(.permissionDenied, "planted"))
             // Not recorded: the delivery goes back.
             worker.store.faults.plant(.unavailable("away"), in: .shipState)
             #expect(await worker.ship.perform(id, offset: 0) == .later(.seconds(1)))

@@ -82,8 +82,9 @@ extension SFTPTarget {
         return try await withSession { session in
             do {
                 if overwrite == .replace, session.capabilities.supports(SFTPExtension.posixRename) {
+                    let hadLink = try await Self.removeLink(final, on: session)
                     try await session.posixRename(part, to: final)
-                    return .renamed(atomic: true)
+                    return .renamed(atomic: !hadLink)
                 }
                 return try await Self.plainRename(part, to: final, overwrite: overwrite, on: session)
             } catch SFTPError.status(.noSuchFile, _, _, _) {
@@ -91,6 +92,16 @@ extension SFTPTarget {
                 throw TargetError(.interrupted, "the part file \(file.name) vanished during the rename")
             }
         }
+    }
+
+    /// ProFTPD's rename replaces what a link leads to, wherever that is. So where the server is not OpenSSH, a link that
+    /// appeared at the final name goes first; whether there was one.
+    private static func removeLink(_ final: String, on session: SFTPSession) async throws(SFTPError) -> Bool {
+        guard !session.capabilities.isOpenSSH, try await lstat(final, on: session)?.isSymbolicLink == true else {
+            return false
+        }
+        try await remove(final, on: session)
+        return true
     }
 
     /// Version 3's rename fails if the new name is taken (draft-ietf-secsh-filexfer-02 §6.5).
