@@ -55,7 +55,7 @@ public enum SFTPServerKind: Hashable, Sendable, CaseIterable {
     ]
 
     /// What `fewCommands` has on the account's PATH.
-    public static let fewCommands = [
+    public static let posixCommands = [
         "awk", "basename", "cat", "chmod", "cp", "cut", "date", "dd", "df", "dirname", "env", "expr", "false", "grep",
         "head", "id", "ln", "ls", "mkdir", "mktemp", "mv", "od", "printf", "rm", "rmdir", "sed", "sh", "sha256sum",
         "sleep", "sort", "stat", "sync", "tail", "tee", "test", "touch", "tr", "true", "truncate", "uname", "wc",
@@ -70,7 +70,7 @@ public enum SFTPServerKind: Hashable, Sendable, CaseIterable {
             try await SSHServer.start(
                 configuration: ["ForceCommand internal-sftp -P \(Self.withheld.joined(separator: ","))"]
             )
-        case .fewCommands: try await SSHServer.start(commands: Self.fewCommands)
+        case .fewCommands: try await SSHServer.start(commands: Self.posixCommands)
         case .proFTPD: try await ProFTPDServer.start()
         case .gateway: try await AsyncSSHServer.start(.gateway)
         case .publishingGateway: try await AsyncSSHServer.start(.publishingGateway)
