@@ -11,6 +11,7 @@ COPY Package.swift ./
 RUN swift package resolve
 COPY Sources Sources
 COPY Tests Tests
+COPY Benchmarks Benchmarks
 RUN swift build -c release --static-swift-stdlib --product ferry-api \
     && swift build -c release --static-swift-stdlib --product ferry-worker \
     && swift build -c release --static-swift-stdlib --product ferry \
