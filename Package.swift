@@ -130,10 +130,22 @@ let package = Package(
         ),
 
         .executableTarget(
-            name: "ShipOneSession",
+            name: "ShipFile",
             dependencies: ["SFTP", .nioCore, .logging],
-            path: "Benchmarks/ShipOneSession",
+            path: "Benchmarks/ShipFile",
             swiftSettings: strict
+        ),
+        .executableTarget(
+            name: "EmptyJobs",
+            dependencies: ["Core", "Redis", "AMQP", "Adapters", "Assembly", "Service", .nioPosix, .logging],
+            path: "Benchmarks/EmptyJobs",
+            swiftSettings: strict
+        ),
+        .executableTarget(
+            name: "BareConsumer",
+            dependencies: ["CRabbitMQ"],
+            path: "Benchmarks/BareConsumer",
+            linkerSettings: [.linkedLibrary("rabbitmq")]
         ),
 
         .target(name: "Harness", dependencies: [], path: "Tests/Harness", swiftSettings: strict),

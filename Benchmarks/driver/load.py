@@ -12,13 +12,22 @@ from dataclasses import dataclass, field
 
 from .processes import BenchError
 
-# Uploads that one client has on the way at once: one being sent, one being shipped. This bounds what is staged.
-OUTSTANDING = 2
 PATIENCE = 180.0
-# A part comes in bursts, each as fast as it is taken, over at least this many seconds: so that all clients are in the
-# middle of a part nearly always, and shipping keeps up with them.
-PART_SECONDS = 2.0
 BURSTS = 10
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What the load looks like."""
+
+    clients: int
+    """Each has one upload on the way at a time: this bounds what is staged."""
+    part_bytes: int
+    parts: int
+    """Of each upload."""
+    part_seconds: float
+    """A part comes in bursts, each as fast as it is taken, over at least this time: so that all clients are in the
+    middle of a part nearly always, and shipping keeps up with them."""
 
 
 @dataclass
@@ -36,17 +45,17 @@ class Tally:
 class Load:
     """A context: clients run in it and are gone after it."""
 
-    def __init__(self, environment: dict[str, str], clients: int, part_bytes: int, parts: int) -> None:
+    def __init__(self, environment: dict[str, str], shape: Shape) -> None:
         self.tally = Tally()
         self._stop = threading.Event()
-        body = os.urandom(part_bytes)
+        body = os.urandom(shape.part_bytes)
         self._threads = [
             threading.Thread(
-                target=_Client(environment, number, body, parts, self.tally, self._stop).work,
+                target=_Client(environment, number, body, shape, self.tally, self._stop).work,
                 name=f"client-{number}",
                 daemon=True,
             )
-            for number in range(clients)
+            for number in range(shape.clients)
         ]
 
     def __enter__(self) -> Load:
@@ -68,14 +77,14 @@ class Load:
 
 
 class _Client:
-    """One client with one connection and two paths, which it replaces in turn."""
+    """One client with one connection; its files are taken away from the target once they are there."""
 
     def __init__(
         self,
         environment: dict[str, str],
         number: int,
         body: bytes,
-        parts: int,
+        shape: Shape,
         tally: Tally,
         stop: threading.Event,
     ) -> None:
@@ -84,21 +93,22 @@ class _Client:
         self._port = address.port or 80
         self._token = environment["FERRY_TOKEN"]
         self._target = environment["STACK_TARGET"]
+        self._root = environment["STACK_TARGET_ROOT"]
         self._number = number
         self._body = body
-        self._parts = parts
+        self._shape = shape
         self._tally = tally
         self._stop = stop
         self._connection: http.client.HTTPConnection | None = None
-        self._outstanding: list[str] = []
+        self._upload_id: str | None = None
 
     def work(self) -> None:
         """Uploads until it is stopped, then cancels what is unfinished."""
         try:
+            # Spread, so that their bursts do not come all at one moment.
+            self._stop.wait(self._shape.part_seconds * self._number / self._shape.clients)
             turn = 0
             while not self._stop.is_set():
-                while len(self._outstanding) >= OUTSTANDING and not self._stop.is_set():
-                    self._await_done(self._outstanding.pop(0))
                 self._upload(turn)
                 turn += 1
         except BenchError as error:
@@ -106,28 +116,27 @@ class _Client:
                 self._tally.errors.append(f"client {self._number}: {error}")
             self._stop.set()
         finally:
-            for upload in self._outstanding:
+            if self._upload_id is not None:
                 try:
-                    self._ask("DELETE", f"/v1/uploads/{upload}", None, {202, 404, 409, 410})
+                    self._ask("DELETE", f"/v1/uploads/{self._upload_id}", None, {202, 404, 409, 410})
                 except BenchError:
-                    break
+                    pass
             self._drop()
 
     def _upload(self, turn: int) -> None:
+        path = f"memory/client-{self._number}-{turn}.bin"
         document = {
             "target": self._target,
-            "path": f"memory/client-{self._number}-{turn % (OUTSTANDING + 1)}.bin",
-            "size": len(self._body) * self._parts,
+            "path": path,
+            "size": len(self._body) * self._shape.parts,
             "partSize": len(self._body),
-            "overwrite": "replace",
         }
-        # The path of the upload before may still be being cleaned up.
-        answer = self._ask("POST", "/v1/uploads", json.dumps(document).encode(), {200, 201}, again={409, 423})
+        answer = self._ask("POST", "/v1/uploads", json.dumps(document).encode(), {201})
         upload = answer.get("id")
         if not isinstance(upload, str):
             raise BenchError(f"the created upload has no id: {answer}")
-        self._outstanding.append(upload)
-        for part in range(1, self._parts + 1):
+        self._upload_id = upload
+        for part in range(1, self._shape.parts + 1):
             if self._stop.is_set():
                 return
             with self._tally.lock:
@@ -140,8 +149,12 @@ class _Client:
             with self._tally.lock:
                 self._tally.bytes_received += len(self._body)
         self._ask("POST", f"/v1/uploads/{upload}/complete", b"{}", {202})
+        if self._await_done(upload):
+            self._upload_id = None
+            os.remove(os.path.join(self._root, path))
 
-    def _await_done(self, upload: str) -> None:
+    def _await_done(self, upload: str) -> bool:
+        """False if the load ends before."""
         deadline = time.monotonic() + PATIENCE
         while not self._stop.is_set():
             answer = self._ask("GET", f"/v1/uploads/{upload}", None, {200})
@@ -149,17 +162,15 @@ class _Client:
             if state == "done":
                 with self._tally.lock:
                     self._tally.uploads_done += 1
-                return
+                return True
             if state in ("failed", "cancelled", "expired"):
                 raise BenchError(f"upload {upload} is {state}: {answer.get('error')}")
             if time.monotonic() > deadline:
                 raise BenchError(f"upload {upload} is still {state} after {PATIENCE:.0f} s")
             self._stop.wait(0.2)
-        self._outstanding.insert(0, upload)
+        return False
 
-    def _ask(
-        self, method: str, path: str, body: bytes | None, good: set[int], again: frozenset[int] | set[int] = frozenset()
-    ) -> dict[str, object]:
+    def _ask(self, method: str, path: str, body: bytes | None, good: set[int]) -> dict[str, object]:
         """One request; repeated where the server says so or the connection was closed between two requests."""
         headers = {"Authorization": f"Bearer {self._token}"}
         if body is not None:
@@ -185,7 +196,7 @@ class _Client:
                 self._drop()
             if response.status in good:
                 return _document(text)
-            may_wait = response.status in again or response.status in (429, 503, 507)
+            may_wait = response.status in (429, 503, 507)
             if not may_wait or time.monotonic() > deadline:
                 said = text[:300].decode("utf-8", "replace")
                 raise BenchError(f"{method} {path} was answered {response.status}: {said}")
@@ -201,7 +212,7 @@ class _Client:
         length = max(1, -(-len(view) // BURSTS))
         began = time.monotonic()
         for number, start in enumerate(range(0, len(view), length)):
-            time.sleep(max(0.0, began + number * PART_SECONDS / BURSTS - time.monotonic()))
+            time.sleep(max(0.0, began + number * self._shape.part_seconds / BURSTS - time.monotonic()))
             yield view[start : start + length]
 
     def _connect(self) -> http.client.HTTPConnection:

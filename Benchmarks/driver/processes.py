@@ -1,4 +1,4 @@
-"""Processes as /proc shows them: processor time of whole families, resident memory; and running one to its end."""
+"""Processes as /proc shows them: processor time and memory of whole families; and running one to its end."""
 from __future__ import annotations
 
 import os
@@ -6,13 +6,20 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Self
 
 _TICKS = os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class BenchError(Exception):
     """A measurement that cannot be made, with what to do about it."""
+
+
+class Skipped(BenchError):
+    """One that is not to be made here, for a reason that is no fault."""
 
 
 def _fields(pid: int) -> list[str] | None:
@@ -24,10 +31,10 @@ def _fields(pid: int) -> list[str] | None:
         return None
 
 
-def cpu_seconds(roots: list[int]) -> float:
-    """Processor seconds of these processes and all their descendants, those that were waited for included."""
+def _families(roots: list[int]) -> list[list[str]]:
+    """The fields of these processes and of all their descendants."""
     children: dict[int, list[int]] = {}
-    times: dict[int, int] = {}
+    known: dict[int, list[str]] = {}
     for name in os.listdir("/proc"):
         if not name.isdigit():
             continue
@@ -35,14 +42,25 @@ def cpu_seconds(roots: list[int]) -> float:
         if fields is None:
             continue
         children.setdefault(int(fields[1]), []).append(int(name))
-        times[int(name)] = sum(int(field) for field in fields[11:15])
-    total = 0
+        known[int(name)] = fields
+    found = []
     queue = list(dict.fromkeys(roots))
     while queue:
         pid = queue.pop()
-        total += times.get(pid, 0)
+        if pid in known:
+            found.append(known[pid])
         queue += children.get(pid, [])
-    return total / _TICKS
+    return found
+
+
+def cpu_seconds(roots: list[int]) -> float:
+    """Processor seconds of these processes and all their descendants, those that were waited for included."""
+    return sum(int(field) for fields in _families(roots) for field in fields[11:15]) / _TICKS
+
+
+def resident_families(roots: list[int]) -> int:
+    """Resident bytes of these processes and all their descendants; what they share is counted for each."""
+    return sum(int(fields[21]) for fields in _families(roots)) * _PAGE
 
 
 def has_children(pid: int) -> bool:
@@ -76,15 +94,69 @@ def resident_bytes(pid: int) -> int:
     raise BenchError(f"process {pid} ended while it was measured")
 
 
+class Meter:
+    """A context that tells processor time and memory of servers, and of the clients that are started in it."""
+
+    INTERVAL = 0.2
+    """Seconds between two looks at memory: seldom enough not to disturb what is measured."""
+
+    def __init__(self, servers: list[int]) -> None:
+        self._servers = servers
+        self._clients: list[int] = []
+        self._before = 0.0
+        self._own_before = 0.0
+        self._ended = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, name="meter", daemon=True)
+        self.client_seconds = 0.0
+        """Processor seconds of the clients that ended."""
+        self.peak_bytes = 0
+
+    def __enter__(self) -> Self:
+        self._before = cpu_seconds(self._servers)
+        self._own_before = time.process_time()
+        self._watcher.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._watcher.join()
+
+    def began(self, pid: int) -> None:
+        """A client runs."""
+        self._clients.append(pid)
+
+    def ended(self, pid: int, seconds: float) -> None:
+        """It has ended, and needed so many processor seconds."""
+        self._clients.remove(pid)
+        self.client_seconds += seconds
+
+    def cpu(self, *, own: bool = False) -> float:
+        """Processor seconds so far; with `own`, this program is a client, too."""
+        mine = time.process_time() - self._own_before if own else 0.0
+        return cpu_seconds(self._servers) - self._before + self.client_seconds + mine
+
+    def _watch(self) -> None:
+        while not self._ended.wait(self.INTERVAL):
+            self.peak_bytes = max(self.peak_bytes, resident_families([*self._servers, *self._clients]))
+
+
 @dataclass(frozen=True)
 class Ran:
     """A program that ran to its end."""
 
     seconds: float
     cpu_seconds: float
+    output: str
 
 
-def run(command: list[str], *, limit: float, what: str, environment: dict[str, str] | None = None) -> Ran:
+def run(
+    command: list[str],
+    *,
+    limit: float,
+    what: str,
+    environment: dict[str, str] | None = None,
+    meter: Meter | None = None,
+) -> Ran:
     """Runs a program in a session of its own and measures it; with its output as the error if it fails."""
     began = time.monotonic()
     try:
@@ -106,6 +178,8 @@ def run(command: list[str], *, limit: float, what: str, environment: dict[str, s
 
     timer = threading.Timer(limit, kill)
     timer.start()
+    if meter is not None:
+        meter.began(process.pid)
     try:
         assert process.stdout is not None
         output = process.stdout.read()
@@ -117,9 +191,81 @@ def run(command: list[str], *, limit: float, what: str, environment: dict[str, s
         raise
     finally:
         timer.cancel()
+    if meter is not None:
+        meter.ended(process.pid, usage.ru_utime + usage.ru_stime)
     if late.is_set():
         raise BenchError(f"{what} did not end within {limit:.0f} s")
+    text = output.decode("utf-8", "replace")
     if process.returncode != 0:
-        tail = output.decode("utf-8", "replace").strip().splitlines()[-5:]
+        tail = text.strip().splitlines()[-5:]
         raise BenchError(f"{what} ended with {process.returncode}: {' / '.join(tail) or 'it said nothing'}")
-    return Ran(elapsed, usage.ru_utime + usage.ru_stime)
+    return Ran(elapsed, usage.ru_utime + usage.ru_stime, text)
+
+
+class Background:
+    """A server that runs until it is stopped; its output goes to a file."""
+
+    def __init__(
+        self,
+        command: list[str],
+        log: str,
+        environment: dict[str, str] | None = None,
+        directory: str | None = None,
+    ) -> None:
+        self._log = log
+        self._name = os.path.basename(command[0])
+        with open(log, "wb") as output:
+            try:
+                self._process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    env=environment,
+                    cwd=directory,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise BenchError(f"{command[0]} cannot be started: {error.strerror}") from error
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it runs no more."""
+        if self._process.returncode is not None:
+            return True
+        return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+    def said(self) -> str:
+        """The end of its output."""
+        with open(self._log, encoding="utf-8", errors="replace") as file:
+            return file.read()[-800:].strip()
+
+    def stop(self) -> None:
+        """Ends it, and with it whatever it started in its session."""
+        if self._process.returncode is not None:
+            return
+        self._process.terminate()
+        deadline = time.monotonic() + 10
+        # Not taken off the kernel's list before its family is ended: until then the number is its own.
+        while os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.02)
+        try:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self._process.wait()
+
+    def await_ready(self, is_ready: Callable[[], bool], seconds: float = 20) -> None:
+        """Waits until a condition holds."""
+        deadline = time.monotonic() + seconds
+        while not is_ready():
+            if self.has_ended or time.monotonic() > deadline:
+                raise BenchError(f"{self._name} is not ready: {self.said() or 'it said nothing'}")
+            time.sleep(0.05)

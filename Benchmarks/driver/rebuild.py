@@ -7,13 +7,12 @@ import os
 import secrets
 import shutil
 import statistics
-import subprocess
 import sys
 import time
 
-from .place import GIBIBYTE, Place, Stack
-from .processes import BenchError, cpu_seconds
-from .report import Line, demanded
+from .place import GIBIBYTE, BenchError, Place, Settings, Stack
+from .processes import cpu_seconds
+from .report import Line, verdict
 
 LIMIT = 60.0
 PARTS = 20
@@ -25,19 +24,15 @@ def measure(place: Place) -> list[Line]:
     """The row."""
     uploads = 50 if place.sizes.is_smoke else 10_000
     place.expect_space(uploads * PARTS * 3 * PART_BYTES + GIBIBYTE // 4)
-    stack = place.stack()
-    for name in ("worker-1", "api-1"):
-        place.control("stop", name)
-    staging = stack.environment["FERRY_STAGING_PATH"]
-    identifiers = _fill(staging, stack.environment["STACK_TARGET"], uploads)
+    stack = place.stack(Settings())
+    stack.stop()
+    stack.forget()
+    _fill(stack.staging, stack.target, uploads)
     try:
-        rounds = [_round(place, stack, uploads) for _ in range(1 if place.sizes.is_smoke else ROUNDS)]
+        rounds = [_round(stack, uploads) for _ in range(place.sizes.pick(ROUNDS, 1))]
     finally:
-        for identifier in identifiers:
-            shutil.rmtree(os.path.join(staging, identifier[:2], identifier), ignore_errors=True)
-        _forget(place, stack)
-        for name in ("api-1", "worker-1"):
-            place.control("start", name)
+        stack.stop()
+        stack.forget()
     seconds = statistics.median(seconds for seconds, _ in rounds)
     cpu = statistics.median(cpu for _, cpu in rounds)
     spread = f"{min(seconds for seconds, _ in rounds):.1f}–{max(seconds for seconds, _ in rounds):.1f} s"
@@ -46,27 +41,22 @@ def measure(place: Place) -> list[Line]:
             row="rebuild",
             measures=f"{uploads:,} unfinished uploads with {uploads * PARTS:,} parts",
             ours=f"{seconds:.1f} s",
-            peer="–",
-            ratio="–",
             demanded=f"< {LIMIT:.0f} s",
-            our_cpu="–",
-            peer_cpu="–",
-            verdict=demanded(seconds < LIMIT, place),
+            verdict=verdict(seconds < LIMIT, place),
             note=f"Redis emptied and the target's queues deleted, then a worker is started: from its start until the"
             f" index is staging's again, with every upload, every part and a ship job for each part recorded. Median"
             f" of {len(rounds)} ({spread}); the worker used {cpu:.1f} s of processor time. The worker goes on shipping"
-            " meanwhile. Staging on tmpfs; each upload has a record and 20 staged parts of 4 KiB, as a client leaves"
-            " them before `complete`.",
+            f" meanwhile. Everything {place.medium}; each upload has a record and 20 staged parts of 4 KiB, as a client"
+            " leaves them before `complete`.",
         )
     ]
 
 
-def _fill(staging: str, target: str, count: int) -> list[str]:
+def _fill(staging: str, target: str, count: int) -> None:
     """Uploads as they lie in staging; the form is that of docs/architecture.md."""
     content = secrets.token_bytes(PART_BYTES)
     name = f"{PART_BYTES}-{hashlib.sha256(content).hexdigest()}"
     now = time.time_ns() // 1000
-    identifiers = []
     for number in range(count):
         identifier = secrets.token_hex(16)
         place = os.path.join(staging, identifier[:2], identifier)
@@ -93,27 +83,27 @@ def _fill(staging: str, target: str, count: int) -> list[str]:
             os.mkdir(directory)
             with open(os.path.join(directory, name), "wb") as file:
                 file.write(content)
-        identifiers.append(identifier)
-    return identifiers
 
 
-def _round(place: Place, stack: Stack, uploads: int) -> tuple[float, float]:
+def _round(stack: Stack, uploads: int) -> tuple[float, float]:
     """Seconds, and processor seconds of the worker."""
-    _forget(place, stack)
+    stack.forget_index()
+    shutil.rmtree(os.path.join(stack.target_root, "rebuild"), ignore_errors=True)
     began = time.monotonic()
-    place.control("start", "worker-1")
+    stack.control("start", "worker-1")
     worker = stack.pid("worker-1")
-    while _redis(stack, "EXISTS", "ferry:epoch") != "1":
+    while stack.redis("EXISTS", "ferry:epoch") != "1":
         if time.monotonic() - began > 10 * LIMIT:
             raise BenchError(f"the index is not there after {10 * LIMIT:.0f} s: {stack.log_tail('worker-1')}")
         time.sleep(0.05)
     seconds = time.monotonic() - began
     cpu = cpu_seconds([worker])
-    parts = _redis(stack, "EVAL", COUNT_PARTS, "0")
-    known = _redis(stack, "ZCARD", "ferry:uploads")
+    parts = stack.redis("EVAL", COUNT_PARTS, "0")
+    known = stack.redis("ZCARD", "ferry:uploads")
     if (known, parts) != (str(uploads), str(uploads * PARTS)):
         raise BenchError(f"{known} uploads with {parts} parts came back of {uploads} with {uploads * PARTS}")
-    place.control("kill", "worker-1")
+    stack.control("kill", "worker-1")
+    stack.control("stop", "worker-1")
     print(f"bench:   {known} uploads, {parts} parts in {seconds:.1f} s", file=sys.stderr)
     return seconds, cpu
 
@@ -125,24 +115,3 @@ for _, id in ipairs(redis.call('ZRANGE', 'ferry:uploads', 0, -1)) do
 end
 return sum
 """
-
-
-def _forget(place: Place, stack: Stack) -> None:
-    """Redis emptied, queues deleted, nothing on the target."""
-    place.control("stop", "worker-1")
-    _redis(stack, "FLUSHALL")
-    target = stack.environment["STACK_TARGET"]
-    for kind in ("ship", "merge"):
-        place.broker("delete_queue", f"ferry.{kind}.{target}")
-    shutil.rmtree(os.path.join(stack.environment["STACK_TARGET_ROOT"], "rebuild"), ignore_errors=True)
-
-
-def _redis(stack: Stack, *command: str) -> str:
-    port = stack.port("redis")
-    done = subprocess.run(
-        ["redis-cli", "-p", port, *command], capture_output=True, encoding="utf-8", timeout=120, check=False
-    )
-    answer = done.stdout.strip()
-    if done.returncode != 0 or answer.startswith("ERR"):
-        raise BenchError(f"redis-cli {command[0]}: {answer or done.stderr.strip()}")
-    return answer

@@ -1,20 +1,16 @@
-"""The table, and RESULTS.md with the machine that it was measured on."""
+"""The lines of the table: what was measured, held against what is demanded."""
 from __future__ import annotations
 
-import datetime
-import os
-import platform
-import re
-import subprocess
-import sys
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Self
 
-if TYPE_CHECKING:
-    from .place import Place
+from .contest import OURS, Side, ratio
+from .place import GIBIBYTE, MEBIBYTE, Place
 
 HEADINGS = [
-    "Row", "Measures", "Ours", "Peer", "Ratio", "Demanded", "CPU s/GiB, ours", "CPU s/GiB, peer", "Measured", "Verdict",
+    "Row", "Measures", "Ours", "Peers", "Ratio", "Demanded", "CPU, ours", "CPU, best peer", "MiB, ours",
+    "MiB, best peer", "Measured", "Verdict",
 ]
 
 
@@ -25,127 +21,106 @@ class Line:
     row: str
     measures: str
     ours: str
-    peer: str
-    ratio: str
-    demanded: str
-    our_cpu: str
-    peer_cpu: str
     verdict: str
     """met, below, or shown."""
     note: str
     """What is included."""
+    peer: str = "–"
+    ratio: str = "–"
+    demanded: str = "–"
+    our_cpu: str = "–"
+    peer_cpu: str = "–"
+    our_memory: str = "–"
+    peer_memory: str = "–"
+
+    def on_disk(self) -> Self:
+        """The same line under a name that says where."""
+        return replace(self, row=f"{self.row} disk", demanded="–")
 
 
-def demanded(is_met: bool, place: Place) -> str:
-    """The verdict; a smoke run demands nothing."""
-    if place.sizes.is_smoke:
+def verdict(is_met: bool, place: Place) -> str:
+    """A smoke run demands nothing, and neither does one on disk."""
+    if place.sizes.is_smoke or place.sizes.is_disk:
         return "shown"
     return "met" if is_met else "below"
 
 
-def _markdown(line: Line, day: str) -> str:
-    cells = [f"`{line.row}`", line.measures, line.ours, line.peer, line.ratio, line.demanded, line.our_cpu]
-    return f"| {' | '.join([*cells, line.peer_cpu, day, line.verdict])} |"
+@dataclass(frozen=True)
+class Demand:
+    """At least so many times the best of some peers."""
+
+    factor: float
+    peers: tuple[str, ...]
 
 
-def _today() -> str:
-    return datetime.datetime.now(datetime.UTC).date().isoformat()
+@dataclass(frozen=True)
+class Unit:
+    """What is counted."""
+
+    name: str
+    """Of `scale` of them: `MB`, `files`."""
+    scale: float = 1.0
+    cpu_name: str = ""
+    """What processor time is told for."""
+    cpu_scale: float = 1.0
+
+    def rate(self, side: Side) -> str:
+        """With the spread, where there is any."""
+        values = [value / self.scale for value in (side.rate, min(side.rates), max(side.rates))]
+        digits = 0 if values[0] >= 10 else 1
+        middle, low, high = (f"{value:,.{digits}f}" for value in values)
+        return f"{middle} {self.name}/s" if low == high else f"{middle} {self.name}/s ({low}–{high})"
+
+    def cpu(self, side: Side) -> str:
+        """Processor seconds for so many."""
+        return f"{side.cpu_per_unit * self.cpu_scale:.2f} {self.cpu_name}"
 
 
-def _framed(lines: list[str]) -> str:
-    return "\n".join([f"| {' | '.join(HEADINGS)} |", f"|{' --- |' * len(HEADINGS)}", *lines])
+BYTES = Unit("MB", 1e6, "s/GiB", GIBIBYTE)
 
 
-def table(lines: list[Line]) -> str:
-    """The table of this run."""
-    return _framed([_markdown(line, _today()) for line in lines])
-
-
-def print_notes(lines: list[Line]) -> None:
-    """What each row includes."""
-    print()
-    for line in lines:
-        print(f"- `{line.row}`: {line.note}")
-
-
-def update_results(path: str, lines: list[Line]) -> None:
-    """Writes the table; rows that were not measured now stay, if they were measured on the same machine."""
-    machine = _machine()
-    rows = {line.row: _markdown(line, _today()) for line in lines}
-    notes = {line.row: f"- `{line.row}`: {line.note}" for line in lines}
-    try:
-        with open(path, encoding="utf-8") as file:
-            old = file.read()
-    except FileNotFoundError:
-        old = ""
-    if machine in old:
-        for match in re.finditer(r"^\| `([a-z0-9 -]+)` \|.*$", old, re.MULTILINE):
-            rows.setdefault(match[1], match[0])
-        for match in re.finditer(r"^- `([a-z0-9 -]+)`: .*$", old, re.MULTILINE):
-            notes.setdefault(match[1], match[0])
-    text = "\n".join(
-        [
-            "# What was measured",
-            "",
-            "Written by `make bench`. Each row: ours and the peer in turn on the same machine, one warm-up, then the"
-            " median of five.",
-            "",
-            f"Machine: {machine}",
-            "",
-            f"Versions, {_today()}: {_versions()}",
-            "",
-            _framed([rows[row] for row in sorted(rows, key=_order)]),
-            "",
-            *[notes[row] for row in sorted(notes, key=_order)],
-            "",
-        ]
+def versus(
+    place: Place,
+    row: str,
+    measures: str,
+    sides: Mapping[str, Side],
+    demands: list[Demand],
+    note: str,
+    unit: Unit = BYTES,
+) -> Line:
+    """Ours against the peers that were measured beside it."""
+    ours = sides[OURS]
+    peers = {name: side for name, side in sides.items() if name != OURS}
+    best = max(peers, key=lambda name: peers[name].rate, default=None)
+    ratios: list[str] = []
+    demanded: list[str] = []
+    is_met = True
+    for demand in demands:
+        known = [name for name in demand.peers if name in peers]
+        demanded.append(f"≥ {demand.factor:g} × {' or '.join(demand.peers)}")
+        if not known:
+            continue
+        peer = max(known, key=lambda name: peers[name].rate)
+        found = ratio(ours, peers[peer])
+        ratios.append(f"{found} × {peer}")
+        is_met = is_met and found.median >= demand.factor
+    if not demands and best is not None:
+        ratios.append(f"{ratio(ours, peers[best])} × {best}")
+    return Line(
+        row=row,
+        measures=measures,
+        ours=unit.rate(ours),
+        peer="; ".join(f"{name} {unit.rate(side)}" for name, side in peers.items()) or "–",
+        ratio="; ".join(ratios) or "–",
+        demanded="; ".join(demanded) or "–",
+        our_cpu=unit.cpu(ours),
+        peer_cpu=unit.cpu(peers[best]) if best is not None else "–",
+        our_memory=_mebibytes(ours.peak_bytes),
+        peer_memory=_mebibytes(peers[best].peak_bytes) if best is not None else "–",
+        verdict=verdict(is_met, place) if demands else "shown",
+        note=note,
     )
-    with open(path + ".new", "w", encoding="utf-8") as file:
-        file.write(text)
-    os.replace(path + ".new", path)
-    print(f"bench: written to {os.path.relpath(path)}", file=sys.stderr)
 
 
-def _order(row: str) -> tuple[int, str]:
-    known = ["ship-1", "whole", "memory api", "memory worker", "rebuild"]
-    return (known.index(row) if row in known else len(known), row)
-
-
-def _machine() -> str:
-    model = "unknown processor"
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            for line in file:
-                if line.startswith("model name"):
-                    model = line.partition(":")[2].strip()
-                    break
-    except OSError:
-        pass
-    cores = len(os.sched_getaffinity(0))
-    return f"{model}, {cores} cores, Linux {platform.release()} {platform.machine()}"
-
-
-def _versions() -> str:
-    """First words of what each program says about itself."""
-
-    def said(pattern: str, *command: str) -> str:
-        try:
-            done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
-        except OSError:
-            return ""
-        match = re.search(pattern, done.stdout + done.stderr)
-        return match[0] if match else ""
-
-    here = os.path.dirname(os.path.abspath(__file__))
-    commit = said(r"^[0-9a-f]+\S*", "git", "-C", here, "describe", "--always", "--dirty", "--abbrev=12")
-    found = [
-        f"Ferry {commit}" if commit else "",
-        said(r"Swift version [\d.]+", "swift", "--version"),
-        said(r"OpenSSH_[\w.]+", "ssh", "-V"),
-        said(r"OpenSSL [\d.]+", "openssl", "version"),
-        said(r"rclone v[\w.-]+", "rclone", "version"),
-        said(r"Redis server v=[\d.]+", "redis-server", "--version"),
-        said(r"libssh2-1[^ ]* [\w.+-]+", "dpkg-query", "-W", "-f", "${Package} ${Version}", "libssh2-1"),
-        said(r"rabbitmq-server [\w.+-]+", "dpkg-query", "-W", "-f", "${Package} ${Version}", "rabbitmq-server"),
-    ]
-    return ", ".join(version for version in found if version)
+def _mebibytes(count: int) -> str:
+    return f"{count / MEBIBYTE:,.0f}" if count else "–"
