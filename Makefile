@@ -37,6 +37,7 @@ test: install ## Runs all tests, real servers included.
 	@scripts/step "scripts" scripts/check-scripts
 	@scripts/step "build" swift build --build-tests
 	@scripts/run-tests
+	@scripts/step "bench" Benchmarks/run --smoke --installed --programs "$$(swift build --show-bin-path)"
 
 lint: install ## Checks format, arrows between modules, tidiness, compose file, documentation.
 	@scripts/step "swift-format" scripts/format lint

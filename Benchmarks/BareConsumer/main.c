@@ -42,17 +42,24 @@ static amqp_connection_state_t connected(int port) {
     return connection;
 }
 
-// Waits until this many messages in all are the broker's.
-static void await_confirms(amqp_connection_state_t connection, unsigned long *confirmed, unsigned long count) {
-    while (*confirmed < count) {
+// Waits until the broker has all messages after `before`, `count` of them. A connection numbers them from 1; confirms
+// come in any order, and one may be for all up to its number.
+static void await_confirms(amqp_connection_state_t connection, unsigned long before, unsigned long count) {
+    unsigned char is_confirmed[window] = {0};
+    for (unsigned long left = count; left > 0;) {
         amqp_frame_t frame;
         struct timeval patience = {30, 0};
         expect(amqp_simple_wait_frame_noblock(connection, &frame, &patience) == AMQP_STATUS_OK, "no confirm");
         if (frame.frame_type != AMQP_FRAME_METHOD) continue;
         expect(frame.payload.method.id == AMQP_BASIC_ACK_METHOD, "a message was refused");
-        // Numbers of one connection ascend from 1, and several may be confirmed at once.
         amqp_basic_ack_t *ack = frame.payload.method.decoded;
-        *confirmed = ack->multiple ? (ack->delivery_tag > *confirmed ? ack->delivery_tag : *confirmed) : *confirmed + 1;
+        unsigned long last = ack->delivery_tag;
+        expect(last > before && last <= before + count, "a confirm of what was not sent");
+        for (unsigned long tag = ack->multiple ? before + 1 : last; tag <= last; tag++) {
+            if (is_confirmed[tag - before - 1]) continue;
+            is_confirmed[tag - before - 1] = 1;
+            left--;
+        }
         amqp_maybe_release_buffers(connection);
     }
 }
@@ -66,12 +73,14 @@ static void fill(amqp_connection_state_t connection, unsigned long count) {
     amqp_bytes_t bytes = {sizeof body, body};
     amqp_confirm_select(connection, channel);
     expect_reply(amqp_get_rpc_reply(connection), "confirms");
-    unsigned long confirmed = 0;
+    amqp_bytes_t queue = amqp_cstring_bytes(name);
     for (unsigned long sent = 0; sent < count;) {
-        amqp_bytes_t queue = amqp_cstring_bytes(name);
-        int status = amqp_basic_publish(connection, channel, amqp_empty_bytes, queue, 0, 0, &properties, bytes);
-        expect(status == AMQP_STATUS_OK, "publish");
-        if (++sent % window == 0 || sent == count) await_confirms(connection, &confirmed, sent);
+        unsigned long before = sent;
+        for (; sent < count && sent < before + window; sent++) {
+            int status = amqp_basic_publish(connection, channel, amqp_empty_bytes, queue, 0, 0, &properties, bytes);
+            expect(status == AMQP_STATUS_OK, "publish");
+        }
+        await_confirms(connection, before, sent - before);
     }
 }
 

@@ -1,6 +1,7 @@
 """Ours and its peers in turn: one warm-up, then rounds, of which the medians count."""
 from __future__ import annotations
 
+import os
 import statistics
 import sys
 from collections.abc import Callable, Mapping
@@ -65,6 +66,9 @@ def contest(
     for number in range(-1 if sizes.has_warm_up else 0, sizes.rounds):
         told: list[str] = []
         for name, attempt in sides.items():
+            if sizes.is_disk:
+                # So that nobody writes out what another left in memory.
+                os.sync()
             done = attempt()
             told.append(f"{name} {(done.units or units) / done.seconds / scale:,.0f} {unit}/s")
             if number >= 0:
