@@ -99,6 +99,8 @@ def versus(
         known = [name for name in demand.peers if name in peers]
         demanded.append(f"≥ {demand.factor:g} × {' or '.join(demand.peers)}")
         if not known:
+            # Nothing was held against anything.
+            is_met = False
             continue
         peer = max(known, key=lambda name: peers[name].rate)
         found = ratio(ours, peers[peer])
