@@ -60,7 +60,7 @@ def update_results(path: str, lines: list[Line], order: list[str]) -> None:
             old = file.read()
     except FileNotFoundError:
         old = ""
-    if machine in old and f"| {' | '.join(HEADINGS)} |" in old:
+    if f"Machine: {machine}\n" in old and f"| {' | '.join(HEADINGS)} |" in old:
         for match in re.finditer(r"^\| `([a-z0-9 -]+)` \|.*$", old, re.MULTILINE):
             rows.setdefault(match[1], match[0])
         for match in re.finditer(r"^- `([a-z0-9 -]+)`: .*$", old, re.MULTILINE):

@@ -123,7 +123,7 @@ class Stack:
             self.stop()
             present = []
             with open(self.environment["FERRY_CONFIG"], "w", encoding="utf-8") as file:
-                file.write(_with(self._written, settings))
+                file.write(written_with(self._written, settings))
             self.settings = settings
         for name in present:
             if name not in workers:
@@ -179,7 +179,7 @@ class Stack:
             time.sleep(0.05)
 
 
-def _with(text: str, settings: Settings) -> str:
+def written_with(text: str, settings: Settings) -> str:
     """What scripts/stack wrote, changed."""
     changes = [
         (r"fsync: true", f"fsync: {str(settings.fsync).lower()}"),
