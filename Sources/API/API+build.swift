@@ -46,6 +46,7 @@ func runAPI(_ configuration: FerryConfiguration, name: String) async throws {
             staging: backend.staging,
             queue: backend.queue,
             targets: targets,
+            roots: targetRoots(configuration),
             authenticator: authenticator,
             hub: hub,
             metrics: RequestMetrics(factory: registry),
@@ -91,6 +92,13 @@ private struct BackgroundService: ServiceLifecycle.Service {
     let work: @Sendable () async throws -> Void
 
     func run() async throws { try await cancelWhenGracefulShutdown { try await work() } }
+}
+
+private func targetRoots(_ configuration: FerryConfiguration) -> [TargetID: TargetRoot] {
+    let roots = configuration.targets.compactMap { target in
+        TargetID(target.id).map { ($0, TargetRoot(target.root)) }
+    }
+    return Dictionary(roots, uniquingKeysWith: { first, _ in first })
 }
 
 private func makeAuthenticator(_ configuration: FerryConfiguration, logger: Logger) throws -> Authenticator {

@@ -68,6 +68,11 @@ struct ServiceRoutesTests {
         for operation in document.operations {
             for (status, names) in operation.problems {
                 for name in names {
+                    // The article answers 400 where the file exists, and so do its interfaces here.
+                    if operation.tags == ["compatibility"], name == "target-exists" {
+                        #expect(status == 400)
+                        continue
+                    }
                     #expect(ProblemType(rawValue: name)?.status.code == status, "\(operation.identifier): \(name)")
                 }
             }

@@ -44,6 +44,7 @@ enum APIRouter {
         let events = EventRoutes(services: services, principal: principal)
         let operations = OperationRoutes(services: services)
         let deadLetters = DeadLetterRoutes(services: services, principal: principal)
+        let compatibility = CompatibilityRoutes(services: services, principal: principal)
         switch route {
         case .createUpload: return try await uploads.create(request, scope)
         case .listUploads: return try await uploads.list(request)
@@ -63,6 +64,10 @@ enum APIRouter {
         case .listTargets: return try await operations.targets()
         case .listWorkers: return try await operations.workers()
         case .listQueues: return try await operations.queues()
+        case .fileUploadStatus: return try await compatibility.fileUploadStatus(request, scope)
+        case .fileDirInfo: return try await compatibility.fileDirInfo(request, scope)
+        case .fileChunkUpload: return try await compatibility.fileChunkUpload(request, scope)
+        case .bigFileMerge: return try await compatibility.bigFileMerge(request, scope)
         case .health, .readiness, .metrics, .document: throw Problem(.routeUnknown, "see /openapi.yaml")
         }
     }

@@ -14,6 +14,8 @@ struct APIServices: Sendable {
     var queue: any JobQueue
     /// The configured targets, in the configuration's order.
     var targets: [TargetID]
+    /// Where each target's root lies on it, for the interfaces that name files by absolute paths.
+    var roots: [TargetID: TargetRoot]
     /// Who asks.
     var authenticator: Authenticator
     /// The events.

@@ -23,6 +23,10 @@ enum Route: CaseIterable, Sendable {
     case listTargets
     case listWorkers
     case listQueues
+    case fileUploadStatus
+    case fileDirInfo
+    case fileChunkUpload
+    case bigFileMerge
     case health
     case readiness
     case metrics
@@ -32,6 +36,7 @@ enum Route: CaseIterable, Sendable {
     var method: HTTPRequest.Method {
         switch self {
         case .createUpload, .completeUpload, .replayDeadLetter, .replayDeadLetters: .post
+        case .fileUploadStatus, .fileDirInfo, .fileChunkUpload, .bigFileMerge: .post
         case .putPart, .putFile: .put
         case .cancelUpload, .discardDeadLetter: .delete
         default: .get
@@ -56,6 +61,10 @@ enum Route: CaseIterable, Sendable {
         case .listTargets: "/v1/targets"
         case .listWorkers: "/v1/workers"
         case .listQueues: "/v1/queues"
+        case .fileUploadStatus: "/get_file_upload_status"
+        case .fileDirInfo: "/get_file_dir_info"
+        case .fileChunkUpload: "/file_chunk_upload"
+        case .bigFileMerge: "/bigfile_merge"
         case .health: "/healthz"
         case .readiness: "/readyz"
         case .metrics: "/metrics"
@@ -66,13 +75,23 @@ enum Route: CaseIterable, Sendable {
     /// Who may use it.
     var access: Access {
         switch self {
-        case .createUpload, .putPart, .completeUpload, .putFile: .roles([.uploader])
+        case .createUpload, .putPart, .completeUpload, .putFile, .fileUploadStatus, .fileDirInfo, .fileChunkUpload,
+            .bigFileMerge:
+            .roles([.uploader])
         case .listUploads, .showUpload, .cancelUpload, .watchUpload, .watchUploads, .showHistory:
             .roles([.uploader, .operator])
         case .listDeadLetters, .showDeadLetter, .replayDeadLetter, .replayDeadLetters, .discardDeadLetter,
             .listTargets, .listWorkers, .listQueues:
             .roles([.operator])
         case .health, .readiness, .metrics, .document: .anyone
+        }
+    }
+
+    /// Whether it is one of the interfaces of the system that Ferry replaces, which have answers of their own form.
+    var isCompatibility: Bool {
+        switch self {
+        case .fileUploadStatus, .fileDirInfo, .fileChunkUpload, .bigFileMerge: true
+        default: false
         }
     }
 

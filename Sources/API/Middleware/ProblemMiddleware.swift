@@ -6,7 +6,7 @@ import Hummingbird
 import HummingbirdCore
 import Logging
 
-/// Turns thrown errors into `application/problem+json`.
+/// Turns thrown errors into `application/problem+json`, or into the article's form where the route is one of its four.
 struct ProblemMiddleware: RouterMiddleware {
     @concurrent func handle(
         _ request: Request,
@@ -16,7 +16,8 @@ struct ProblemMiddleware: RouterMiddleware {
         do {
             return try await next(request, context)
         } catch {
-            let problem = Self.problem(of: error, request: request)
+            let refusal = error as? CompatibilityRefusal
+            let problem = Self.problem(of: refusal?.cause ?? error, request: request)
             if problem.type.status.code >= 500 {
                 context.logger.warning(
                     "request could not be served",
@@ -24,6 +25,10 @@ struct ProblemMiddleware: RouterMiddleware {
                         "problem": "\(problem.type.rawValue)", "reason": "\(problem.logged ?? problem.detail)",
                     ]
                 )
+            }
+            let path = request.uri.path
+            if refusal != nil || Route.allCases.contains(where: { $0.isCompatibility && $0.matches(path: path) }) {
+                return problem.compatibilityResponse(data: refusal?.data ?? "")
             }
             return problem.response()
         }
@@ -33,6 +38,7 @@ struct ProblemMiddleware: RouterMiddleware {
         switch error {
         case let problem as Problem: return problem
         case let error as IntakeError: return Problem(error)
+        case let error as FormError: return Problem(error)
         case let error as any HTTPResponseError where error.status == .notFound: return unknownRoute(request)
         default:
             var problem = Problem(.internalError, "the log has more under this request's id")

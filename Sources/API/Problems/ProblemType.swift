@@ -7,6 +7,7 @@ enum ProblemType: String, CaseIterable, Sendable {
     case malformedRequest = "malformed-request"
     case headerTooLarge = "header-too-large"
     case invalidJSON = "invalid-json"
+    case invalidForm = "invalid-form"
     case invalidDigest = "invalid-digest"
     case bodyIncomplete = "body-incomplete"
     case digestMismatch = "digest-mismatch"
@@ -28,6 +29,7 @@ enum ProblemType: String, CaseIterable, Sendable {
     case lengthRequired = "length-required"
     case tooLarge = "too-large"
     case unsupportedEncoding = "unsupported-encoding"
+    case unsupportedMediaType = "unsupported-media-type"
     case invalidRequest = "invalid-request"
     case targetUnknown = "target-unknown"
     case ownerRevoked = "owner-revoked"
@@ -39,8 +41,8 @@ enum ProblemType: String, CaseIterable, Sendable {
     /// The status that every problem of this type has.
     var status: HTTPResponse.Status {
         switch self {
-        case .malformedRequest, .invalidJSON, .invalidDigest, .bodyIncomplete, .digestMismatch, .wrongPartSize,
-            .partOutOfRange:
+        case .malformedRequest, .invalidJSON, .invalidForm, .invalidDigest, .bodyIncomplete, .digestMismatch,
+            .wrongPartSize, .partOutOfRange:
             .badRequest
         case .unauthorized: .unauthorized
         case .forbidden: .forbidden
@@ -53,7 +55,7 @@ enum ProblemType: String, CaseIterable, Sendable {
         case .uploadEnded: .gone
         case .lengthRequired: .lengthRequired
         case .tooLarge: .contentTooLarge
-        case .unsupportedEncoding: .unsupportedMediaType
+        case .unsupportedEncoding, .unsupportedMediaType: .unsupportedMediaType
         case .invalidRequest, .targetUnknown: .unprocessableContent
         case .uploadInProgress: .init(code: 423, reasonPhrase: "Locked")
         case .headerTooLarge: .requestHeaderFieldsTooLarge
@@ -69,6 +71,7 @@ enum ProblemType: String, CaseIterable, Sendable {
         case .malformedRequest: "The request is not valid HTTP"
         case .headerTooLarge: "The header is too large"
         case .invalidJSON: "The body is not valid JSON"
+        case .invalidForm: "The form is malformed"
         case .invalidDigest: "The digest is malformed"
         case .bodyIncomplete: "The body did not come whole"
         case .digestMismatch: "The bytes do not have the declared digest"
@@ -90,6 +93,7 @@ enum ProblemType: String, CaseIterable, Sendable {
         case .lengthRequired: "The body's length is missing"
         case .tooLarge: "It is too large"
         case .unsupportedEncoding: "The content encoding is not supported"
+        case .unsupportedMediaType: "The media type is not supported"
         case .invalidRequest: "The request cannot be accepted"
         case .targetUnknown: "There is no such target"
         case .ownerRevoked: "The owner may not send files any more"

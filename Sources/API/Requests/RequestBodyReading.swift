@@ -43,8 +43,8 @@ extension Request {
         }
     }
 
-    /// A JSON body of at most 256 KiB.
-    func json(_ scope: RequestScope) async throws(Problem) -> ByteBuffer {
+    /// A body of at most 256 KiB, held whole: a document, or a form without a file.
+    func smallBody(_ scope: RequestScope) async throws(Problem) -> ByteBuffer {
         try refuseContentEncoding()
         let limit = JSON.maximumBody
         if headers[values: .contentLength].first != nil { _ = try announcedLength(limit: Int64(limit)) }
@@ -79,7 +79,8 @@ extension Request {
         do { return try await part.finish() } catch { throw Problem(error) }
     }
 
-    private static func bodyProblem(_ error: any Error) -> Problem {
+    /// Why a body ended before its time.
+    static func bodyProblem(_ error: any Error) -> Problem {
         if error is BodyTooSlow {
             return Problem(.requestTimeout, "the body came slower than the configured least rate")
         }

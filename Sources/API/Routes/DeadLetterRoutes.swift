@@ -38,7 +38,7 @@ struct DeadLetterRoutes {
     }
 
     func replayAll(_ request: Request, _ scope: RequestScope) async throws -> Response {
-        let body = try await request.json(scope)
+        let body = try await request.smallBody(scope)
         let document = body.readableBytes == 0 ? ReplayDocument() : try JSON.decode(ReplayDocument.self, from: body)
         if let target = document.filter.target, !services.targets.contains(target) {
             throw Problem(IntakeError.targetUnknown(target.description))

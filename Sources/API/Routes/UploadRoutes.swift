@@ -25,7 +25,7 @@ struct UploadRoutes {
     let principal: Principal
 
     func create(_ request: Request, _ scope: RequestScope) async throws -> Response {
-        let document = try JSON.decode(CreateDocument.self, from: try await request.json(scope))
+        let document = try JSON.decode(CreateDocument.self, from: try await request.smallBody(scope))
         let key = request.headers[values: .idempotencyKey].first
         let creation = try await intake.create(document.request(idempotencyKey: key), for: principal)
         let status: HTTPResponse.Status =
@@ -59,7 +59,7 @@ struct UploadRoutes {
 
     func complete(_ request: Request, _ scope: RequestScope) async throws -> Response {
         let id = try scope.uploadID()
-        let body = try await request.json(scope)
+        let body = try await request.smallBody(scope)
         let document =
             body.readableBytes == 0 ? CompleteDocument() : try JSON.decode(CompleteDocument.self, from: body)
         let upload = try await intake.complete(id, digest: document.digest?.digest, for: principal)

@@ -83,6 +83,7 @@ struct APIFixture: Sendable {
             staging: staging,
             queue: queue,
             targets: targets,
+            roots: Dictionary(uniqueKeysWithValues: targets.map { ($0, TargetRoot("/srv/incoming")) }),
             authenticator: Authenticator(
                 mode: isOpen ? .none(everybody) : .tokens(file),
                 sha256: { SHA256.digest($0) },

@@ -13,6 +13,7 @@ struct OpenAPIDocument {
         var path: String
         var method: String
         var identifier: String
+        var tags: [String]
         var roles: Set<String>
         var statuses: Set<Int>
         var problems: [Int: Set<String>]
@@ -47,6 +48,7 @@ struct OpenAPIDocument {
                         path: path,
                         method: verb.uppercased(),
                         identifier: try #require(operation["operationId"] as? String),
+                        tags: try #require(operation["tags"] as? [String]),
                         roles: Set(try #require(operation["x-roles"] as? [String])),
                         statuses: statuses,
                         problems: problems

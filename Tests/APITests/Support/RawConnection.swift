@@ -15,9 +15,9 @@ struct Answer: Sendable {
     var text: String { String(decoding: body, as: UTF8.self) }
     func json() throws -> JSONValue { try JSONValue.parse(body) }
 
-    /// The problem's name, or nil for an answer that is none.
+    /// The problem's name, or nil for an answer that is none. The old interfaces' answers are plain JSON.
     var problem: String? {
-        guard self["Content-Type"] == "application/problem+json", let type = try? json()["type"]?.text,
+        guard ["application/problem+json", "application/json"].contains(self["Content-Type"]), let type = try? json()["type"]?.text,
             type.hasPrefix("/problems/")
         else { return nil }
         return String(type.dropFirst("/problems/".count))

@@ -103,6 +103,14 @@ public struct UploadRecord: Hashable, Sendable {
         guard let fingerprint, let size else { return false }
         return fingerprint == other.fingerprint && size == other.size
     }
+
+    /// The same for a creation whose fingerprint is a hash of the content (`CreateRequest.isHashed`), and which knows no
+    /// size. A declared digest is only ever met by the same one: it is proven before the file appears, a fingerprint is
+    /// not.
+    public func hasSameHash(as other: UploadRecord) -> Bool {
+        if let digest { return digest == other.digest }
+        return fingerprint != nil && fingerprint == other.fingerprint
+    }
 }
 
 /// Why an upload stands still, in the operator's words.

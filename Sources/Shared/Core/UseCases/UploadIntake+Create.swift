@@ -25,6 +25,9 @@ public struct CreateRequest: Hashable, Sendable {
     /// Whether the whole file comes with this request: then an own upload at the path of which nothing was
     /// acknowledged gives way, since nobody can go on with it.
     public var isWhole: Bool
+    /// Whether the fingerprint is a hash of the content, so that it, or the digest, is enough to find an own upload
+    /// again: for clients that never say a size.
+    public var isHashed: Bool
 
     /// A request; only target and path are needed.
     public init(
@@ -38,7 +41,8 @@ public struct CreateRequest: Hashable, Sendable {
         metadata: [String: String] = [:],
         idempotencyKey: String? = nil,
         probes: Bool = true,
-        isWhole: Bool = false
+        isWhole: Bool = false,
+        isHashed: Bool = false
     ) {
         self.target = target
         self.path = path
@@ -51,6 +55,7 @@ public struct CreateRequest: Hashable, Sendable {
         self.idempotencyKey = idempotencyKey
         self.probes = probes
         self.isWhole = isWhole
+        self.isHashed = isHashed
     }
 }
 
@@ -92,7 +97,7 @@ extension UploadIntake {
                     try await giveUp(holder, for: principal)
                     continue
                 }
-                return try await answer(holder, to: record)
+                return try await answer(holder, to: record, isHashed: request.isHashed)
             }
             let isTaken =
                 if request.probes, record.overwrite == .never {
@@ -185,11 +190,16 @@ extension UploadIntake {
     }
 
     /// What the owner of a new creation is told about the upload that holds its path.
-    private func answer(_ holder: Upload, to record: UploadRecord) async throws(IntakeError) -> Creation {
+    private func answer(
+        _ holder: Upload,
+        to record: UploadRecord,
+        isHashed: Bool
+    ) async throws(IntakeError) -> Creation {
         guard holder.record.owner == record.owner else { throw .uploadInProgress(retryAfter: .seconds(30)) }
         if holder.state == .done, record.overwrite == .never { throw .targetExists(record.path) }
         if holder.state.isEnded { throw .uploadInProgress(retryAfter: .seconds(2)) }
-        guard record.isSameContent(as: holder.record) else { throw .differentContent(holder.id) }
+        let isSame = isHashed ? record.hasSameHash(as: holder.record) : record.isSameContent(as: holder.record)
+        guard isSame else { throw .differentContent(holder.id) }
         guard holder.state == .failed, holder.failure?.reason == .targetExists, record.overwrite == .replace else {
             return .resumed(holder)
         }

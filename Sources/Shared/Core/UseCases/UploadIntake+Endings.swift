@@ -5,9 +5,11 @@ extension UploadIntake {
     ///
     /// - Parameter digest: the SHA-256 of the whole file, where the client has one; it must agree with what was
     ///   declared at creation.
+    /// - Parameter count: how many parts there are, where the client says so: no more and no fewer are accepted.
     public func complete(
         _ id: UploadID,
         digest: SHA256Digest?,
+        count: Int64? = nil,
         for principal: Principal
     ) async throws(IntakeError) -> Upload {
         var upload = try await upload(id, for: principal)
@@ -20,9 +22,10 @@ extension UploadIntake {
         case .receiving, .shipping, .merging, .committing, .done, .failed:
             // It was asked before. A digest that comes only now would be taken for proven, and is not.
             guard digest == nil || upload.record.digest != nil else { throw .differentContent(id) }
+            guard count == nil || count == upload.record.layout.count else { throw .differentContent(id) }
             return upload
         }
-        let size = try await checkedSize(of: upload)
+        let size = try await checkedSize(of: upload, count: count)
         var digest = digest ?? upload.record.digest
         // The marker goes first, because the merge job follows from the change of state at once.
         let marker = Marker.complete(size: size, digest: digest, at: surroundings.now())
@@ -70,12 +73,14 @@ extension UploadIntake {
     }
 
     /// The file's size, if every part is there.
-    private func checkedSize(of upload: Upload) async throws(IntakeError) -> Int64 {
+    private func checkedSize(of upload: Upload, count: Int64?) async throws(IntakeError) -> Int64 {
         if let size = upload.record.size {
+            guard count == nil || count == upload.record.layout.count else { throw .differentContent(upload.id) }
             guard upload.received.bytes == size else { throw .partsMissing(try await missing(upload)) }
             return size
         }
         let parts = try await asking { () throws(StoreError) in try await store.parts(of: upload.id) }
+        if let count { try check(parts, of: upload, against: count) }
         // Two parts that were on their way at once: neither can be taken back, for both were acknowledged.
         if let short = parts.dropLast().first(where: { $0.part.size < upload.record.partSize }) {
             throw .partTooShort(number: upload.record.layout.number(at: short.part.offset))
@@ -93,8 +98,22 @@ extension UploadIntake {
         return size
     }
 
+    /// Holds the parts that are there against the number that the client says.
+    private func check(_ parts: [PartState], of upload: Upload, against count: Int64) throws(IntakeError) {
+        let layout = upload.record.layout
+        let present = Set(parts.map { layout.number(at: $0.part.offset) })
+        if let last = present.max(), last > count { throw .partOutOfRange(number: last, count: count) }
+        guard present.count < count else { return }
+        guard count <= PartLayout.maximumParts else {
+            throw .partOutOfRange(number: count, count: PartLayout.maximumParts)
+        }
+        throw .partsMissing(PartNumbers((1...count).filter { !present.contains($0) }))
+    }
+
+    /// The numbers of the parts that are not there.
+    ///
     /// - Parameter offset: where there is a part at least, if the file's size does not tell.
-    func missing(_ upload: Upload, to offset: Int64? = nil) async throws(IntakeError) -> PartNumbers {
+    public func missing(_ upload: Upload, to offset: Int64? = nil) async throws(IntakeError) -> PartNumbers {
         let parts = try await asking { () throws(StoreError) in try await store.parts(of: upload.id) }
         let layout = upload.record.layout
         let present = Set(parts.map { layout.number(at: $0.part.offset) })

@@ -107,7 +107,17 @@ extension UploadIntake {
         let received = upload.received
         let hasShortPart = received.bytes < received.parts * partSize
         guard received.parts > 0, hasShortPart || length < partSize else { return }
+        if hasShortPart, let short = try await knownShortPart(of: upload) {
+            guard short.offset != offset, try await !hasPart(at: offset, of: upload.id) else { return }
+            // One is enough: the others were held against it when they came.
+            guard offset < short.offset else {
+                throw .partAfterLast(number: number, last: upload.record.layout.number(at: short.offset))
+            }
+            guard length == partSize else { throw .wrongPartSize(expected: partSize...partSize, received: length) }
+            return
+        }
         let parts = try await asking { () throws(StoreError) in try await store.parts(of: upload.id) }.map(\.part)
+        if let short = parts.first(where: { $0.size < partSize }) { shortParts.note(short.offset, of: upload.id) }
         guard !parts.contains(where: { $0.offset == offset }) else { return }
         if let short = parts.first(where: { $0.size < partSize && $0.offset < offset }) {
             throw .partAfterLast(number: number, last: upload.record.layout.number(at: short.offset))
@@ -115,6 +125,21 @@ extension UploadIntake {
         guard length == partSize || !parts.contains(where: { $0.offset > offset }) else {
             throw .wrongPartSize(expected: partSize...partSize, received: length)
         }
+    }
+
+    /// The short part that was seen before, if it still is there: so that the last part may come first, and not all parts
+    /// are read again for each that follows.
+    private func knownShortPart(of upload: Upload) async throws(IntakeError) -> Part? {
+        guard let offset = shortParts.offset(of: upload.id) else { return nil }
+        let state = try await asking { () throws(StoreError) in
+            try await store.shipState(of: upload.id, offset: offset)
+        }
+        guard let part = state?.part?.part, part.size < upload.record.partSize else { return nil }
+        return part
+    }
+
+    private func hasPart(at offset: Int64, of id: UploadID) async throws(IntakeError) -> Bool {
+        try await asking { () throws(StoreError) in try await store.shipState(of: id, offset: offset) }?.part != nil
     }
 
     /// Records a durable part.

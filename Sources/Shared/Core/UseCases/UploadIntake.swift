@@ -28,6 +28,7 @@ public struct UploadIntake: Sendable {
     let surroundings: Surroundings
     let limits: UploadLimits
     let targets: Set<TargetID>
+    let shortParts = ShortParts()
 
     /// Use cases over these ports.
     public init(

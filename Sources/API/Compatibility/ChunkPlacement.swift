@@ -1,0 +1,49 @@
+// ChunkPlacement: what a chunk's length says about the size of all chunks, which no request of the old interfaces names.
+
+import Core
+
+/// What to do with a chunk before its bytes are taken.
+enum ChunkPlacement: Hashable, Sendable {
+    /// Store it, if the upload's part size allows.
+    case store
+    /// Create the upload anew with the chunk's length as part size.
+    case resize
+    /// Look again soon: chunk 1, whose length tells, may just be coming. If it does not, store this one.
+    case wait
+
+    /// The article's slices: 10 MiB.
+    static let articleSize: Int64 = 10_485_760
+    /// How long a chunk waits for another to tell the size.
+    static let patience = Duration.seconds(1)
+    /// Where an upload's record says what is known of its chunks' size.
+    static let note = "chunk_size"
+    /// The note of an upload whose chunks' size was only assumed.
+    static let assumed = "assumed"
+
+    /// The notes of an upload's record: the size, where it was declared or learned.
+    static func notes(size: Int64?) -> [String: String] { [note: size.map(String.init) ?? assumed] }
+
+    /// Only where nothing was received yet can the part size still change, and only of an upload that these interfaces
+    /// made. A chunk that is longer than the part size shows that it is wrong; so does a shorter chunk 1, but where the
+    /// file has only that one, and there is no telling. Any other shorter chunk may be the last of the file.
+    init(number: Int64, length: Int64, in upload: Upload) {
+        let record = upload.record
+        guard Self.isResizable(upload), PartLayout.partSizes.contains(length), length != record.partSize else {
+            self = .store
+            return
+        }
+        if length > record.partSize {
+            self = .resize
+        } else if record.metadata[Self.note] != Self.assumed {
+            self = .store
+        } else {
+            self = number == 1 ? .resize : .wait
+        }
+    }
+
+    /// Whether an upload may be created anew with another part size.
+    static func isResizable(_ upload: Upload) -> Bool {
+        upload.record.metadata[note] != nil && upload.record.size == nil && upload.state == .receiving
+            && upload.received.parts == 0
+    }
+}
