@@ -10,6 +10,8 @@ struct Fuzz {
         .sftpReply, .sftpRequest, .keyExchange, .respReply, .redisCommand, .redisURL, .targetPath, .identifiers,
         .messages,
         .contentDigest, .percentEncoding, .tokens, .eventStream, .units, .glob,
+        .sftpReply, .sftpRequest, .respReply, .redisCommand, .redisURL, .targetPath, .identifiers, .messages,
+        .contentDigest, .percentEncoding, .tokens, .eventStream, .units, .glob, .multipartForm, .encodedForm, .fullPath,
     ]
 
     /// The target that the first argument names. A global, because libFuzzer's callback carries nothing along.

@@ -14,15 +14,9 @@ struct CompatibilityTests {
         [ProjectRoot.path("docs/examples/compat_client.py"), file, stack.target, "\(stack.root)/\(name)"] + more
     }
 
-    /// The environment of one user, and its name.
-    private func user(_ stack: Stack, _ user: Stack.User) async throws -> (name: String, environment: [String: String?]) {
-        let probe = try await APIClient(stack, as: user).send(
-            .POST,
-            "/v1/uploads",
-            json: ["target": stack.target, "path": "who/\(user)"]
-        )
-        _ = try await APIClient(stack, as: user).send(.DELETE, "/v1/uploads/\(probe.text("id"))")
-        return (probe.text("owner"), ["FERRY_URL": stack["FERRY_URL"], "FERRY_TOKEN": stack[user.rawValue]])
+    /// The environment of one user, whose name is that of the stack's token.
+    private func environment(_ stack: Stack, _ user: Stack.User) -> [String: String?] {
+        ["FERRY_URL": stack["FERRY_URL"], "FERRY_TOKEN": stack[user.rawValue]]
     }
 
     /// The numbers in lines of the client's output that begin so.
@@ -34,11 +28,11 @@ struct CompatibilityTests {
     func resume() async throws {
         try await Stack.with { stack in
             let directory = try TemporaryDirectory("compat")
-            let (person, environment) = try await user(stack, .alice)
+            let environment = environment(stack, .alice)
             let bytes = testBytes(200 * Self.chunkSize + 77, seed: 11)
             let file = directory.path("big.bin")
             try Data(bytes).write(to: URL(fileURLWithPath: file))
-            let arguments = arguments(stack, file, "in/big file.bin", person, "--chunk-size", "\(Self.chunkSize)")
+            let arguments = arguments(stack, file, "in/big file.bin", "alice", "--chunk-size", "\(Self.chunkSize)")
 
             let first = try ChildProcess(
                 "/usr/bin/python3",
@@ -83,8 +77,11 @@ struct CompatibilityTests {
                 within: .seconds(120)
             )
             #expect(replaced.isSuccess, "\(replaced.output)\(replaced.errors)")
-            let (_, other) = try await user(stack, .bob)
-            let stranger = try await ChildProcess.run("/usr/bin/python3", arguments, environment: other)
+            let stranger = try await ChildProcess.run(
+                "/usr/bin/python3",
+                arguments,
+                environment: self.environment(stack, .bob)
+            )
             #expect(stranger.exit == .status(1) && stranger.errors.contains("403"), "\(stranger.errors)")
         }
     }
@@ -93,15 +90,13 @@ struct CompatibilityTests {
     func owners() async throws {
         try await Stack.with { stack in
             let directory = try TemporaryDirectory("compat")
-            let (alice, environment) = try await user(stack, .alice)
-            let (bob, other) = try await user(stack, .bob)
             for (name, bytes) in [("small", testBytes(1_000, seed: 12)), ("empty", [])] {
                 let file = directory.path(name)
                 try Data(bytes).write(to: URL(fileURLWithPath: file))
                 let report = try await ChildProcess.run(
                     "/usr/bin/python3",
-                    arguments(stack, file, name, alice),
-                    environment: environment,
+                    arguments(stack, file, name, "alice"),
+                    environment: environment(stack, .alice),
                     within: .seconds(60)
                 )
                 #expect(report.isSuccess, "\(report.output)\(report.errors)")
@@ -112,14 +107,14 @@ struct CompatibilityTests {
                 .POST,
                 "/get_file_upload_status",
                 json: [
-                    "host_id": stack.target, "full_path": "\(stack.root)/taken", "person_id": alice, "hash_code": "00ff",
+                    "host_id": stack.target, "full_path": "\(stack.root)/taken", "person_id": "alice", "hash_code": "00ff",
                 ]
             )
             #expect(begun.status == 200 && begun.number("code") == 1, "\(begun.json)")
             let report = try await ChildProcess.run(
                 "/usr/bin/python3",
-                arguments(stack, directory.path("small"), "taken", bob),
-                environment: other
+                arguments(stack, directory.path("small"), "taken", "bob"),
+                environment: environment(stack, .bob)
             )
             #expect(report.exit == .status(1) && report.errors.contains("somebody else"), "\(report.errors)")
         }

@@ -37,6 +37,8 @@ struct TargetRoot: Hashable, Sendable {
         guard pieces.count > components.count, pieces.starts(with: components) else { throw .outside }
         let rest = pieces.dropFirst(components.count).joined(separator: "/")
         guard !rest.isEmpty else { throw .outside }
+        // Not an absolute path, as it would seem, but a second slash after the root.
+        guard rest.utf8.first != UInt8(ascii: "/") else { throw .path(.emptyComponent) }
         do { return try TargetPath(rest) } catch { throw .path(error) }
     }
 

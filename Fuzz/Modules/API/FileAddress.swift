@@ -1,0 +1,1 @@
+../../../Sources/API/Compatibility/FileAddress.swift

@@ -1,0 +1,1 @@
+../../../Sources/API/Forms/FormError.swift

@@ -1,0 +1,1 @@
+../../../Sources/API/Forms/MultipartParser.swift
