@@ -24,7 +24,10 @@ extension FuzzTarget {
                         expect((1..<parser.delimiter.count).contains(count), "less than a delimiter is held")
                         parts[parts.count - 1] += parser.delimiter.prefix(count)
                     case .content(let range):
-                        expect(!range.isEmpty && bytes.indices.contains(range.upperBound - 1), "content is in its piece")
+                        expect(
+                            !range.isEmpty && bytes.indices.contains(range.upperBound - 1),
+                            "content is in its piece"
+                        )
                         parts[parts.count - 1] += bytes[range]
                     case .endOfPart: break
                     case .end: isOver = true
@@ -47,7 +50,7 @@ extension FuzzTarget {
         let whole = read([bytes[...]], boundary)
         expect(read(bytes.pieces(of: length), boundary)?.parts == whole?.parts, "a form does not depend on its pieces")
         let delimiter = Array("\r\n--b".utf8)
-        guard !(bytes + delimiter).starts(with: delimiter.dropFirst(2)), !contains(bytes, delimiter) else { return }
+        guard !contains(bytes, delimiter) else { return }
         let head = Array("--b\r\nContent-Disposition: form-data; name=\"f\"\r\n\r\n".utf8)
         let form = head + bytes + delimiter + Array("--\r\n".utf8)
         guard let found = read(form.pieces(of: length), boundary) else {

@@ -150,7 +150,14 @@ struct CompatibilityChunkTests {
             let query = "?host_id=web-1&full_path=/srv/incoming/a.bin&person_id=alice&chunk_num=1"
             expect(try await api.send(form, query: query), 422, "invalid-request", "must be the form's last part")
             form.fields = []
-            expect(try await api.send(form, query: "?host_id=web-2&full_path=/srv/incoming/a.bin&person_id=alice&chunk_num=1"), 404, "not-found")
+            expect(
+                try await api.send(
+                    form,
+                    query: "?host_id=web-2&full_path=/srv/incoming/a.bin&person_id=alice&chunk_num=1"
+                ),
+                404,
+                "not-found"
+            )
             #expect(fixture.staging.unfinishedParts == 0)
             #expect(try await api.newest()["receivedBytes"]?.number == 0)
 

@@ -69,7 +69,9 @@ struct CompatibilityEndingTests {
                 #expect(answer.status == 400 && answer.code == -1 && answer.problem == "target-exists")
                 #expect(answer.data == Self.path)
             }
-            #expect(try await api.old("get_file_upload_status", ["hash_code": "abc", "overwrite": "replace"]).code == 1)
+            #expect(
+                try await api.old("get_file_upload_status", ["hash_code": "abc", "overwrite": "replace"]).code == 1
+            )
             let shown = try await api.newest()
             #expect(shown["id"]?.text == id.description && shown["overwrite"]?.text == "replace")
             #expect(shown["state"]?.text == "shipping")
@@ -119,7 +121,9 @@ struct CompatibilityEndingTests {
         try await APIFixture().serve { api in
             try await api.begin()
             for number in [1, 2, 4] { #expect(try await api.chunk(number, sample(4_096)).code == 1) }
-            func merge(_ count: String) async throws -> Answer { try await api.old("bigfile_merge", ["chunk_num": count]) }
+            func merge(_ count: String) async throws -> Answer {
+                try await api.old("bigfile_merge", ["chunk_num": count])
+            }
             for count in ["-1", "01", "1.0", "x", "50001", "99999999999999999999"] {
                 #expect(try await merge(count).status == 422, "\(count)")
             }
@@ -197,7 +201,8 @@ struct CompatibilityEndingTests {
             fixture.index.wipe()
             for answer in [
                 try await api.old("get_file_dir_info"), try await api.old("bigfile_merge", ["chunk_num": "1"]),
-                try await api.chunk(2, sample(4_096)), try await api.old("get_file_upload_status", ["hash_code": "abc"]),
+                try await api.chunk(2, sample(4_096)),
+                try await api.old("get_file_upload_status", ["hash_code": "abc"]),
             ] {
                 #expect(answer.status == 503 && answer.code == -1 && answer.problem == "unavailable", "\(answer.text)")
                 #expect(answer["Retry-After"] != nil)

@@ -18,17 +18,19 @@ struct CompatibilityPartsTests {
         #expect(try TargetRoot("/r\u{E9}").path(of: "/re\u{301}/e\u{301}").description == "\u{E9}")
     }
 
-    @Test(arguments: [
-        ("a", TargetRoot.Refusal.relative), ("", .relative), ("srv/incoming/a", .relative),
-        ("/srv/incoming2/a", .outside), ("/srv/incoming2", .outside), ("/srv/incomin/a", .outside),
-        ("/srv/incoming", .outside), ("/srv/incoming/", .outside), ("/srv", .outside), ("/", .outside),
-        ("//srv/incoming/a", .outside), ("/srv//incoming/a", .outside), ("/srv/./incoming/a", .outside),
-        ("/srv/x/../incoming/a", .outside), ("/SRV/incoming/a", .outside), ("/etc/passwd", .outside),
-        ("/srv/incoming/../a", .path(.dotComponent)), ("/srv/incoming/a/../../../etc/passwd", .path(.dotComponent)),
-        ("/srv/incoming/./a", .path(.dotComponent)), ("/srv/incoming//a", .path(.emptyComponent)),
-        ("/srv/incoming/a/", .path(.emptyComponent)), ("/srv/incoming/a\u{0}b", .path(.controlCharacter)),
-        ("/srv/incoming/a\\b", .path(.backslash)), ("/srv/incoming/.ferry-x", .path(.reservedName)),
-    ] as [(String, TargetRoot.Refusal)])
+    @Test(
+        arguments: [
+            ("a", TargetRoot.Refusal.relative), ("", .relative), ("srv/incoming/a", .relative),
+            ("/srv/incoming2/a", .outside), ("/srv/incoming2", .outside), ("/srv/incomin/a", .outside),
+            ("/srv/incoming", .outside), ("/srv/incoming/", .outside), ("/srv", .outside), ("/", .outside),
+            ("//srv/incoming/a", .outside), ("/srv//incoming/a", .outside), ("/srv/./incoming/a", .outside),
+            ("/srv/x/../incoming/a", .outside), ("/SRV/incoming/a", .outside), ("/etc/passwd", .outside),
+            ("/srv/incoming/../a", .path(.dotComponent)), ("/srv/incoming/a/../../../etc/passwd", .path(.dotComponent)),
+            ("/srv/incoming/./a", .path(.dotComponent)), ("/srv/incoming//a", .path(.emptyComponent)),
+            ("/srv/incoming/a/", .path(.emptyComponent)), ("/srv/incoming/a\u{0}b", .path(.controlCharacter)),
+            ("/srv/incoming/a\\b", .path(.backslash)), ("/srv/incoming/.ferry-x", .path(.reservedName)),
+        ] as [(String, TargetRoot.Refusal)]
+    )
     func otherPathsAreRefused(_ path: String, _ refusal: TargetRoot.Refusal) {
         #expect(throws: refusal) { _ = try TargetRoot("/srv/incoming").path(of: path) }
     }
@@ -97,7 +99,8 @@ struct CompatibilityPartsTests {
         #expect(file.temporaryPath("/srv/incoming/a:b:alice/") == .folder)
         for text in [
             "", "/", "/srv/incoming/a:b", "/srv/incoming/a:b:bob/", "/srv/incoming/a:alice/", "\(path)/", "\(path)x",
-            "/srv/incoming/a:b:alice:\(id)/", "/srv/incoming/a:b:alice:\(id)-/", "/srv/incoming/a:b:alice-\(id)-\(tag)/",
+            "/srv/incoming/a:b:alice:\(id)/", "/srv/incoming/a:b:alice:\(id)-/",
+            "/srv/incoming/a:b:alice-\(id)-\(tag)/",
             "/srv/incoming/a:b:alice:x-\(tag)/",
         ] {
             #expect(file.temporaryPath(text) == nil, "\(text)")
@@ -106,7 +109,8 @@ struct CompatibilityPartsTests {
 
     @Test func aChunksLengthTellsTheSizeOfAll() throws {
         let standard = ChunkPlacement.articleSize
-        func place(_ number: Int64, _ length: Int64, notes: [String: String], parts: Int64 = 0) throws -> ChunkPlacement {
+        func place(_ number: Int64, _ length: Int64, notes: [String: String], parts: Int64 = 0) throws -> ChunkPlacement
+        {
             var upload = Upload(record: try record(metadata: notes))
             upload.received = Upload.Tally(bytes: parts * standard, parts: parts)
             return ChunkPlacement(number: number, length: length, in: upload)

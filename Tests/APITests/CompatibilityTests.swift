@@ -67,7 +67,8 @@ struct CompatibilityTests {
             #expect(try await ask(encoded, query + "&hash_code=abc").code == 1)
             #expect(try await ask("\(encoded); charset=UTF-8", "hash_code=abc", query: "?" + query).code == 1)
             #expect(try await ask(nil, "", query: "?\(query)&hash_code=abc").code == 1)
-            let json = #""full_path":"/srv/incoming/a.bin","person_id":"alice","hash_code":"abc","chat":true,"more":[{}]"#
+            let json =
+                #""full_path":"/srv/incoming/a.bin","person_id":"alice","hash_code":"abc","chat":true,"more":[{}]"#
             #expect(try await ask("application/json", #"{"host_id":"web-1",\#(json)}"#).code == 1)
             #expect(try await ask(nil, #"{"host_id":"web-1",\#(json)}"#).code == 1)
             var form = TestForm(fields: Client.fields().map { ($0.key, $0.value) } + [("hash_code", "abc")])
@@ -210,7 +211,11 @@ struct CompatibilityTests {
                 for answer in [
                     try await api.chunk(1, sample(4_096), more, path: "/srv/incoming/b"),
                     try await api.old("get_file_dir_info", more, path: "/srv/incoming/b"),
-                    try await api.old("bigfile_merge", more.merging(["chunk_num": "0"]) { $1 }, path: "/srv/incoming/b"),
+                    try await api.old(
+                        "bigfile_merge",
+                        more.merging(["chunk_num": "0"]) { $1 },
+                        path: "/srv/incoming/b"
+                    ),
                 ] { #expect(answer.status == 409 && answer.problem == "different-content", "\(answer.text)") }
             }
             for path in [first, "/srv/incoming/b", "x"] {

@@ -146,7 +146,8 @@ struct MultipartParserTests {
     }
 
     @Test func aFilesOwnNameMayBeAnything() throws {
-        let header = Array("Content-Disposition: form-data; name=file_info; filename=\"".utf8)
+        let header =
+            Array("Content-Disposition: form-data; name=file_info; filename=\"".utf8)
             + [0xFF, 0xFE, 0x5C, 0x22] + Array("\"; filename*=UTF-8''x\r\n\r\nb".utf8)
         let body = Array("--a-boundary\r\n".utf8) + header + Array("\r\n--a-boundary--\r\n".utf8)
         let form = try ReadForm([body[...]])
@@ -183,14 +184,20 @@ struct FormFieldTests {
 
     @Test func parametersAreRead() {
         func parse(_ text: String) -> ParameterizedValue? { ParameterizedValue(text.utf8) }
-        #expect(parse("Multipart/Form-Data; Boundary=\"a b\\\"c\" ; x=y;")?.parameters["boundary"] == Array("a b\"c".utf8))
+        #expect(
+            parse("Multipart/Form-Data; Boundary=\"a b\\\"c\" ; x=y;")?.parameters["boundary"] == Array("a b\"c".utf8)
+        )
         #expect(parse("Multipart/Form-Data;boundary=x")?.value == "multipart/form-data")
-        for text in ["", ";a=b", "a b", "a; b", "a; =b", "a; b=", "a; b=\"c", "a; b=\"c\\", "a; b=\"c\"d", "a; b=1; B=2"] {
+        for text in [
+            "", ";a=b", "a b", "a; b", "a; =b", "a; b=", "a; b=\"c", "a; b=\"c\\", "a; b=\"c\"d", "a; b=1; B=2",
+        ] {
             #expect(parse(text) == nil, "\(text)")
         }
         #expect(parse("a/b; boundary=x")?.boundary == Array("x".utf8))
-        for text in ["a/b", "a/b; boundary=\"\"", "a/b; boundary=\"x \"", "a/b; boundary=\"x\u{E9}\"",
-            "a/b; boundary=" + String(repeating: "x", count: 71)] {
+        for text in [
+            "a/b", "a/b; boundary=\"\"", "a/b; boundary=\"x \"", "a/b; boundary=\"x\u{E9}\"",
+            "a/b; boundary=" + String(repeating: "x", count: 71),
+        ] {
             #expect(parse(text)?.boundary == nil, "\(text)")
         }
     }

@@ -21,7 +21,11 @@ struct CompatibilityTests {
 
     /// The numbers in lines of the client's output that begin so.
     private func numbers(_ output: String, _ beginning: String) -> Set<Int> {
-        Set(output.split(separator: "\n").filter { $0.hasPrefix(beginning) }.compactMap { Int($0.dropFirst(beginning.count)) })
+        Set(
+            output.split(separator: "\n").filter { $0.hasPrefix(beginning) }.compactMap {
+                Int($0.dropFirst(beginning.count))
+            }
+        )
     }
 
     @Test("The worked client uploads, resumes after kill -9, and sees its file merged", .timeLimit(.minutes(3)))
@@ -107,7 +111,8 @@ struct CompatibilityTests {
                 .POST,
                 "/get_file_upload_status",
                 json: [
-                    "host_id": stack.target, "full_path": "\(stack.root)/taken", "person_id": "alice", "hash_code": "00ff",
+                    "host_id": stack.target, "full_path": "\(stack.root)/taken", "person_id": "alice",
+                    "hash_code": "00ff",
                 ]
             )
             #expect(begun.status == 200 && begun.number("code") == 1, "\(begun.json)")

@@ -113,15 +113,15 @@ struct ChunkReception {
         }
         let binding = try routes.binding(form, file)
         let deadline = ContinuousClock.now + ChunkPlacement.patience
-        // Bounded by the deadline, but for a few looks at an upload that others change at the same time.
+        // Enough looks for the patience, and for an upload that others change at the same time.
         for _ in 0..<64 {
             let upload = try await routes.own(file, binding)
-            let isLate = ContinuousClock.now >= deadline
+            if upload.state.isEnded { throw IntakeError.gone(upload.state) }
             switch ChunkPlacement(number: number, length: length, in: upload) {
             case .resize:
                 _ = try await routes.resize(upload, length)
                 continue
-            case .wait where !isLate:
+            case .wait where ContinuousClock.now < deadline:
                 try await Task.sleep(for: .milliseconds(50))
                 continue
             case .wait, .store: break
@@ -137,7 +137,7 @@ struct ChunkReception {
                 return Chunk(intake: part, upload: upload.id, file: file, number: number, length: length)
             } catch {
                 // Created anew meanwhile, with the size that another chunk told: look again.
-                guard !isLate, error == .notFound || error == .gone(.cancelled) else { throw error }
+                guard error == .notFound || error == .gone(.cancelled) else { throw error }
                 try await Task.sleep(for: .milliseconds(50))
             }
         }

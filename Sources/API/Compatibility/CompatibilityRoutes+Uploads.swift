@@ -38,7 +38,12 @@ extension CompatibilityRoutes {
     func arrived(_ file: FileAddress, _ binding: Binding) async throws -> Upload? {
         guard case .upload(let id, _) = binding.temporaryPath else { return nil }
         let upload: Upload
-        do { upload = try await intake.upload(id, for: principal) } catch IntakeError.notFound { return nil }
+        do throws(IntakeError) {
+            upload = try await intake.upload(id, for: principal)
+        } catch {
+            guard error == .notFound else { throw error }
+            return nil
+        }
         guard upload.state == .done, upload.record.target == file.target, upload.record.path == file.path else {
             return nil
         }

@@ -24,7 +24,7 @@ enum ContentHash: Hashable, Sendable {
             }
             self = .sha256(digest)
         } else {
-            self = .opaque(text.utf8.allSatisfy(Self.isHexadecimal) ? text.lowercased() : text)
+            self = .opaque(text.utf8.allSatisfy({ PercentDecoding.digit($0) != nil }) ? text.lowercased() : text)
         }
     }
 
@@ -48,14 +48,5 @@ enum ContentHash: Hashable, Sendable {
         guard record.uploadProtocol == .native else { return nil }
         if let fingerprint = record.fingerprint, fingerprint.utf8.starts(with: mark.utf8) { return fingerprint }
         return record.digest.map { prefix + $0.hex }
-    }
-
-    private static func isHexadecimal(_ byte: UInt8) -> Bool {
-        switch byte {
-        case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "a")...UInt8(ascii: "f"),
-            UInt8(ascii: "A")...UInt8(ascii: "F"):
-            true
-        default: false
-        }
     }
 }

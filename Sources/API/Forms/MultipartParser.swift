@@ -108,7 +108,9 @@ struct MultipartParser: Sendable {
         }
     }
 
-    private static var afterBoundary: FormError { .malformed("a boundary is followed by something else than CR LF or --") }
+    private static var afterBoundary: FormError {
+        .malformed("a boundary is followed by something else than CR LF or --")
+    }
 
     /// Content from an index on, up to the piece's end or the end of a delimiter; answers where to go on.
     ///
@@ -155,7 +157,9 @@ struct MultipartParser: Sendable {
     }
 
     private static func carriageReturn(in piece: UnsafeRawBufferPointer, from index: Int) -> Int? {
-        guard let base = piece.baseAddress, let found = memchr(base + index, 0x0D, piece.count - index) else { return nil }
+        guard let base = piece.baseAddress, let found = memchr(base + index, 0x0D, piece.count - index) else {
+            return nil
+        }
         return base.distance(to: UnsafeRawPointer(found))
     }
 }

@@ -25,7 +25,9 @@ enum URLEncodedForm {
             switch byte {
             case UInt8(ascii: "+"): decoded.append(UInt8(ascii: " "))
             case UInt8(ascii: "%"):
-                guard let high = iterator.next().flatMap(digit), let low = iterator.next().flatMap(digit) else {
+                guard let high = iterator.next().flatMap(PercentDecoding.digit),
+                    let low = iterator.next().flatMap(PercentDecoding.digit)
+                else {
                     throw .malformed("the form has a malformed percent-escape")
                 }
                 decoded.append(high << 4 | low)
@@ -33,14 +35,5 @@ enum URLEncodedForm {
             }
         }
         return decoded
-    }
-
-    private static func digit(_ byte: UInt8) -> UInt8? {
-        switch byte {
-        case UInt8(ascii: "0")...UInt8(ascii: "9"): byte - UInt8(ascii: "0")
-        case UInt8(ascii: "a")...UInt8(ascii: "f"): byte - UInt8(ascii: "a") + 10
-        case UInt8(ascii: "A")...UInt8(ascii: "F"): byte - UInt8(ascii: "A") + 10
-        default: nil
-        }
     }
 }

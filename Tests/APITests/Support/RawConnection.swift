@@ -17,7 +17,8 @@ struct Answer: Sendable {
 
     /// The problem's name, or nil for an answer that is none. The old interfaces' answers are plain JSON.
     var problem: String? {
-        guard ["application/problem+json", "application/json"].contains(self["Content-Type"]), let type = try? json()["type"]?.text,
+        guard ["application/problem+json", "application/json"].contains(self["Content-Type"]),
+            let type = try? json()["type"]?.text,
             type.hasPrefix("/problems/")
         else { return nil }
         return String(type.dropFirst("/problems/".count))

@@ -14,7 +14,9 @@ final class ShortParts: Sendable {
 
     func note(_ offset: Int64, of id: UploadID) {
         offsets.withLock { offsets in
-            if offsets[id] == nil, offsets.count >= Self.capacity, let other = offsets.first?.key { offsets[other] = nil }
+            if offsets[id] == nil, offsets.count >= Self.capacity, let other = offsets.first?.key {
+                offsets[other] = nil
+            }
             offsets[id] = offset
         }
     }
