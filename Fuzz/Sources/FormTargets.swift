@@ -13,7 +13,7 @@ extension FuzzTarget {
         do {
             for piece in pieces {
                 let bytes = Array(piece)
-                let events = try bytes.withUnsafeBytes { pointer throws(FormError) in try parser.take(pointer) }
+                let events = try bytes.withUnsafeBytes { try parser.take($0) }
                 for event in events {
                     expect(!isOver, "nothing follows the end")
                     switch event {

@@ -108,7 +108,7 @@ struct CompatibilityPartsTests {
     }
 
     @Test func aChunksLengthTellsTheSizeOfAll() throws {
-        let standard = ChunkPlacement.articleSize
+        let standard = ChunkAssumptions().size
         func place(_ number: Int64, _ length: Int64, notes: [String: String], parts: Int64 = 0) throws -> ChunkPlacement
         {
             var upload = Upload(record: try record(metadata: notes))

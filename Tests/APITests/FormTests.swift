@@ -39,11 +39,11 @@ struct ReadForm: Equatable {
     var isOver = false
 
     /// Reads a body that comes in these pieces.
-    init(_ pieces: [ArraySlice<UInt8>], boundary: String = "a-boundary") throws(FormError) {
+    init(_ pieces: [ArraySlice<UInt8>], boundary: String = "a-boundary") throws {
         var parser = MultipartParser(boundary: Array(boundary.utf8))
         for piece in pieces {
             let bytes = Array(piece)
-            let events = try bytes.withUnsafeBytes { pointer throws(FormError) in try parser.take(pointer) }
+            let events = try bytes.withUnsafeBytes { try parser.take($0) }
             for event in events {
                 switch event {
                 case .part(let header, let offset):

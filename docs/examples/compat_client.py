@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Uploads a file through Ferry's four compatibility interfaces (docs/compat.md), with Python's standard library only.
 
-usage: compat_client.py FILE HOST_ID FULL_PATH PERSON_ID [--overwrite] [--chunk-size BYTES]
+usage: compat_client.py FILE HOST_ID FULL_PATH PERSON_ID [--overwrite] [--chunk-size BYTES] [--wait SECONDS]
 
 FERRY_URL and FERRY_TOKEN are taken from the environment. Run again after any interruption, kill -9 included, it goes on
 where it was: chunks that were stored are not sent again. It ends with 0 once the file is merged, with 1 when it cannot
@@ -141,11 +141,14 @@ def upload(client, file, size, options):
     directory = client.call("get_file_dir_info", tmp_path=tmp_path)["data"]
     if directory["num"] != count:
         sys.exit(f"{directory['num']} chunks are there instead of {count}")
+    deadline = time.monotonic() + options.wait
     while True:
         answer = client.call("bigfile_merge", chunk_num=count, tmp_path=directory["path"])
         if answer["state"] == "done":
             print("merged", flush=True)
             return
+        if time.monotonic() > deadline:
+            sys.exit(f"the file is not merged yet ({answer['state']}); nothing needs to be sent again")
         time.sleep(0.5)
 
 
@@ -157,6 +160,7 @@ def main():
     parser.add_argument("person_id", help="the owner that the token stands for")
     parser.add_argument("--overwrite", action="store_true", help="replace a file that is there")
     parser.add_argument("--chunk-size", type=int, default=CHUNK_SIZE)
+    parser.add_argument("--wait", type=int, default=3600, metavar="SECONDS", help="for the merge")
     options = parser.parse_args()
     url, token = os.environ.get("FERRY_URL"), os.environ.get("FERRY_TOKEN")
     if not url or not token:

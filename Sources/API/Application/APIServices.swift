@@ -16,6 +16,8 @@ struct APIServices: Sendable {
     var targets: [TargetID]
     /// Where each target's root lies on it, for the interfaces that name files by absolute paths.
     var roots: [TargetID: TargetRoot]
+    /// What is assumed of their chunks.
+    var chunks = ChunkAssumptions()
     /// Who asks.
     var authenticator: Authenticator
     /// The events.

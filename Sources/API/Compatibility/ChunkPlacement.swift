@@ -2,6 +2,14 @@
 
 import Core
 
+/// What is assumed of clients that never say how large their chunks are.
+struct ChunkAssumptions: Hashable, Sendable {
+    /// The size of a chunk, in bytes: the article's slices of 10 MiB.
+    var size: Int64 = 10_485_760
+    /// How long a chunk that may be the last waits for chunk 1 to tell the size.
+    var patience = Duration.seconds(2)
+}
+
 /// What to do with a chunk before its bytes are taken.
 enum ChunkPlacement: Hashable, Sendable {
     /// Store it, if the upload's part size allows.
@@ -11,10 +19,6 @@ enum ChunkPlacement: Hashable, Sendable {
     /// Look again soon: chunk 1, whose length tells, may just be coming. If it does not, store this one.
     case wait
 
-    /// The article's slices: 10 MiB.
-    static let articleSize: Int64 = 10_485_760
-    /// How long a chunk waits for another to tell the size.
-    static let patience = Duration.seconds(1)
     /// Where an upload's record says what is known of its chunks' size.
     static let note = "chunk_size"
     /// The note of an upload whose chunks' size was only assumed.

@@ -112,14 +112,16 @@ struct ChunkReception {
             throw Problem.invalid("file_info", "is empty; an empty file has no chunks, and is merged with chunk_num 0")
         }
         let binding = try routes.binding(form, file)
-        let deadline = ContinuousClock.now + ChunkPlacement.patience
-        // Enough looks for the patience, and for an upload that others change at the same time.
-        for _ in 0..<64 {
+        let deadline = ContinuousClock.now + routes.services.chunks.patience
+        // So many looks at an upload that others change at the same time; waiting has a bound of its own.
+        var changes = 0
+        while changes < 16 {
             let upload = try await routes.own(file, binding)
             if upload.state.isEnded { throw IntakeError.gone(upload.state) }
             switch ChunkPlacement(number: number, length: length, in: upload) {
             case .resize:
                 _ = try await routes.resize(upload, length)
+                changes += 1
                 continue
             case .wait where ContinuousClock.now < deadline:
                 try await Task.sleep(for: .milliseconds(50))
@@ -138,6 +140,7 @@ struct ChunkReception {
             } catch {
                 // Created anew meanwhile, with the size that another chunk told: look again.
                 guard error == .notFound || error == .gone(.cancelled) else { throw error }
+                changes += 1
                 try await Task.sleep(for: .milliseconds(50))
             }
         }

@@ -67,7 +67,7 @@ extension CompatibilityRoutes {
         let request = CreateRequest(
             target: file.target.description,
             path: file.path.description,
-            partSize: size ?? ChunkPlacement.articleSize,
+            partSize: size ?? services.chunks.size,
             digest: hash.digest,
             overwrite: overwrite ?? .never,
             fingerprint: hash.fingerprint,

@@ -14,17 +14,16 @@ struct FormFields: Hashable, Sendable {
     subscript(_ name: String) -> String? { values[name] }
 
     /// Adds a field. One that comes twice is refused: two readers could take two things for it.
-    mutating func add(_ name: some Sequence<UInt8>, _ value: some Sequence<UInt8>) throws(FormError) {
-        let (name, value) = (Array(name), Array(value))
-        bytes += name.count + value.count
+    mutating func add(_ nameBytes: some Collection<UInt8>, _ valueBytes: some Collection<UInt8>) throws(FormError) {
+        bytes += nameBytes.count + valueBytes.count
         guard values.count < Self.maximumCount else {
             throw .tooLarge("a form has at most \(Self.maximumCount) fields")
         }
         guard bytes <= Self.maximumBytes else { throw .tooLarge("a form's fields have at most 64 KiB") }
-        guard let name = String(validating: name, as: UTF8.self) else {
+        guard let name = String(validating: nameBytes, as: UTF8.self) else {
             throw .malformed("a field's name is not valid UTF-8")
         }
-        guard let value = String(validating: value, as: UTF8.self) else {
+        guard let value = String(validating: valueBytes, as: UTF8.self) else {
             throw .malformed("the field '\(name.prefix(100))' is not valid UTF-8")
         }
         guard values.updateValue(value, forKey: name) == nil else {

@@ -93,7 +93,9 @@ struct MultipartParser: Sendable {
         case .header:
             header.append(byte)
             guard header.count <= Self.maximumHeader else { throw .tooLarge("a part's header has at most 8 KiB") }
-            guard byte == 0x0A, header.count == 2 || header.suffix(4) == Self.lineEnd + Self.lineEnd else { return }
+            guard byte == 0x0A, header.count == 2 || header.suffix(4).elementsEqual(Self.lineEnd + Self.lineEnd) else {
+                return
+            }
             guard header.count > 2 || header == Self.lineEnd else { return }
             let found = try FormPartHeader(header.dropLast(2))
             header = []

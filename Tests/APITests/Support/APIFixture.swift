@@ -43,6 +43,7 @@ struct APIFixture: Sendable {
         limits: UploadLimits = UploadLimits(partSize: 4_096),
         losesEvents: Bool = false,
         isOpen: Bool = false,
+        chunks: ChunkAssumptions = ChunkAssumptions(size: 65_536, patience: .milliseconds(100)),
         existing: Set<String> = []
     ) async throws {
         directory = try TemporaryDirectory()
@@ -84,6 +85,7 @@ struct APIFixture: Sendable {
             queue: queue,
             targets: targets,
             roots: Dictionary(uniqueKeysWithValues: targets.map { ($0, TargetRoot("/srv/incoming")) }),
+            chunks: chunks,
             authenticator: Authenticator(
                 mode: isOpen ? .none(everybody) : .tokens(file),
                 sha256: { SHA256.digest($0) },
