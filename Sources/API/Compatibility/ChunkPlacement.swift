@@ -45,6 +45,11 @@ enum ChunkPlacement: Hashable, Sendable {
         }
     }
 
+    /// Whether an upload has given way to one with another part size, which is about to take its path.
+    static func isBeingResized(_ upload: Upload) -> Bool {
+        upload.record.metadata[note] != nil && upload.state == .cancelled && upload.received.parts == 0
+    }
+
     /// Whether an upload may be created anew with another part size.
     static func isResizable(_ upload: Upload) -> Bool {
         upload.record.metadata[note] != nil && upload.record.size == nil && upload.state == .receiving

@@ -13,6 +13,7 @@ struct ChunkReception {
         let intake: PartIntake
         let upload: UploadID
         let file: FileAddress
+        let binding: CompatibilityRoutes.Binding
         let number: Int64
         let length: Int64
         var received: Int64 = 0
@@ -78,7 +79,7 @@ struct ChunkReception {
         do throws(IntakeError) {
             outcome = try await chunk.intake.finish()
         } catch {
-            throw try await ended(chunk, error)
+            throw await ended(chunk, error)
         }
         let isNew = if case .stored = outcome { true } else { false }
         return (chunk.file, chunk.number, isNew)
@@ -136,7 +137,14 @@ struct ChunkReception {
                     digest: nil,
                     for: routes.principal
                 )
-                return Chunk(intake: part, upload: upload.id, file: file, number: number, length: length)
+                return Chunk(
+                    intake: part,
+                    upload: upload.id,
+                    file: file,
+                    binding: binding,
+                    number: number,
+                    length: length
+                )
             } catch {
                 // Created anew meanwhile, with the size that another chunk told: look again.
                 guard error == .notFound || error == .gone(.cancelled) else { throw error }
@@ -147,13 +155,17 @@ struct ChunkReception {
         throw IntakeError.unavailable("the upload keeps changing", retryAfter: .seconds(1))
     }
 
-    /// What to tell about a chunk whose upload ended while it came: if another of the same content took its place, that is
+    /// What to tell about a chunk whose upload ended while it came: if another of the same content takes its place, that is
     /// where it belongs.
-    private func ended(_ chunk: Chunk, _ error: IntakeError) async throws -> IntakeError {
+    private func ended(_ chunk: Chunk, _ error: IntakeError) async -> any Error {
         guard error == .gone(.cancelled) || error == .notFound else { return error }
-        let holder = try await routes.intake.holder(of: chunk.file.path, on: chunk.file.target, for: routes.principal)
-        guard case .own(let upload) = holder, upload.id != chunk.upload else { return error }
-        return .unavailable("the upload was created anew meanwhile", retryAfter: .seconds(1))
+        do {
+            let now = try await routes.own(chunk.file, chunk.binding)
+            if now.id == chunk.upload { return error }
+        } catch {
+            guard case IntakeError.unavailable = error else { return IntakeError.gone(.cancelled) }
+        }
+        return IntakeError.unavailable("the upload was created anew meanwhile", retryAfter: .seconds(1))
     }
 }
 

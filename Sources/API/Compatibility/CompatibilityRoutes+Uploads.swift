@@ -24,14 +24,19 @@ extension CompatibilityRoutes {
 
     /// The caller's own upload at a path, if it is of the content that the request means.
     func own(_ file: FileAddress, _ binding: Binding) async throws -> Upload {
-        switch try await intake.holder(of: file.path, on: file.target, for: principal) {
-        case .own(let upload):
-            guard try means(binding, upload.record) else { throw IntakeError.differentContent(upload.id) }
-            return upload
-        case .somebody: throw IntakeError.uploadInProgress(retryAfter: .seconds(30))
-        case .nobody:
-            throw Problem(.notFound, "no upload of yours holds this path; begin with get_file_upload_status")
+        for _ in 0..<20 {
+            switch try await intake.holder(of: file.path, on: file.target, for: principal) {
+            case .own(let upload) where ChunkPlacement.isBeingResized(upload):
+                try await Task.sleep(for: .milliseconds(50))
+            case .own(let upload):
+                guard try means(binding, upload.record) else { throw IntakeError.differentContent(upload.id) }
+                return upload
+            case .somebody: throw IntakeError.uploadInProgress(retryAfter: .seconds(30))
+            case .nobody:
+                throw Problem(.notFound, "no upload of yours holds this path; begin with get_file_upload_status")
+            }
         }
+        throw IntakeError.unavailable("the upload is being created anew", retryAfter: .seconds(1))
     }
 
     /// The upload that a `tmp_path` was made for, if its file is in place.

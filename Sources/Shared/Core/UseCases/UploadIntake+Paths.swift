@@ -23,12 +23,14 @@ extension UploadIntake {
         for principal: Principal
     ) async throws(IntakeError) -> PathHolder {
         let deadline = surroundings.now() + Self.holderPatience
+        var isIndexSure = false
         while true {
             let found = try await asking { () throws(StoreError) in try await store.holder(of: path, on: target) }
             if let found { return found.record.owner == principal.owner ? .own(found) : .somebody }
-            guard surroundings.now() < deadline else { return .nobody }
+            if isIndexSure, surroundings.now() >= deadline { return .nobody }
             // Throws where the index is empty or being read anew; then nobody knows who holds it.
             _ = try await asking { () throws(StoreError) in try await store.knows(surroundings.newUploadID()) }
+            isIndexSure = true
             do { try await surroundings.sleep(.milliseconds(50)) } catch {
                 throw .unavailable("the request was cancelled", retryAfter: .seconds(1))
             }
