@@ -121,6 +121,7 @@ struct CompatibilityPartsTests {
         #expect(try place(7, standard, notes: assumed) == .store)
         #expect(try place(1, 5_000, notes: assumed) == .resize)
         #expect(try place(2, 5_000, notes: assumed) == .wait)
+        #expect(try place(2, 10, notes: assumed) == .wait)
         #expect(try place(2, standard + 1, notes: assumed) == .resize)
         #expect(try place(1, 5_000, notes: known) == .store)
         #expect(try place(2, 5_000, notes: known) == .store)

@@ -32,16 +32,16 @@ enum ChunkPlacement: Hashable, Sendable {
     /// file has only that one, and there is no telling. Any other shorter chunk may be the last of the file.
     init(number: Int64, length: Int64, in upload: Upload) {
         let record = upload.record
-        guard Self.isResizable(upload), PartLayout.partSizes.contains(length), length != record.partSize else {
+        guard Self.isResizable(upload), length != record.partSize else {
             self = .store
             return
         }
-        if length > record.partSize {
-            self = .resize
-        } else if record.metadata[Self.note] != Self.assumed {
-            self = .store
+        let tells = length > record.partSize || number == 1 && record.metadata[Self.note] == Self.assumed
+        if tells {
+            // What is no part size is stored as it is: refused where it is too long, and a whole file where it is short.
+            self = PartLayout.partSizes.contains(length) ? .resize : .store
         } else {
-            self = number == 1 ? .resize : .wait
+            self = record.metadata[Self.note] == Self.assumed ? .wait : .store
         }
     }
 
