@@ -9,8 +9,6 @@ struct Fuzz {
     static let targets: [FuzzTarget] = [
         .sftpReply, .sftpRequest, .keyExchange, .respReply, .redisCommand, .redisURL, .targetPath, .identifiers,
         .messages,
-        .contentDigest, .percentEncoding, .tokens, .eventStream, .units, .glob,
-        .sftpReply, .sftpRequest, .respReply, .redisCommand, .redisURL, .targetPath, .identifiers, .messages,
         .contentDigest, .percentEncoding, .tokens, .eventStream, .units, .glob, .multipartForm, .encodedForm, .fullPath,
     ]
 
