@@ -10,7 +10,8 @@ public final class AsyncSSHServer: SFTPServer {
         case gateway
         /// The same, but a file is seen only when its handle is closed, and is never renamed.
         case publishingGateway
-        /// Each answer takes so long, one after the other.
+        /// Each answer takes so long, one after the other; and a rename so long between the look at the new name and what
+        /// it does then.
         case slow(seconds: Double)
         /// Each connection is cut when it has carried so many bytes of file data.
         case losing(afterBytes: Int)

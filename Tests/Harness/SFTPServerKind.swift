@@ -18,7 +18,7 @@ public enum SFTPServerKind: Hashable, Sendable, CaseIterable {
     case gateway
     /// A gateway that shows a file only when its handle is closed, and renames nothing.
     case publishingGateway
-    /// Answers slowly.
+    /// Answers slowly, and looks long before it renames.
     case slow
     /// Drops each connection after so many bytes of file data.
     case losing(afterBytes: Int)

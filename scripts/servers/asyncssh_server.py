@@ -184,6 +184,18 @@ class Losing(Disk):
             raise asyncssh.SFTPConnectionLost("cut")
 
 
+class Slow(Disk):
+    """Looks at the new name of a rename, and renames a while later: what has appeared meanwhile is replaced."""
+
+    seconds = 0.0
+
+    async def rename(self, old, new):
+        if os.path.lexists(self.map_path(new)):
+            raise asyncssh.SFTPFailure("there is a file already")
+        await asyncio.sleep(self.seconds)
+        os.rename(self.map_path(old), self.map_path(new))
+
+
 class ShortWrites(Disk):
     """Writes the first half of what it is sent, and says that all went well."""
 
@@ -219,10 +231,8 @@ class GatewayHandler(Handler):
 class SlowHandler(Handler):
     """Each answer takes a while, one after the other."""
 
-    seconds = 0.0
-
     async def _process_packet(self, kind, identifier, packet):
-        await asyncio.sleep(self.seconds)
+        await asyncio.sleep(Slow.seconds)
         await super()._process_packet(kind, identifier, packet)
 
 
@@ -248,7 +258,7 @@ class OversizedPacketsHandler(Handler):
 KINDS = {
     "gateway": (Gateway, GatewayHandler),
     "publishing-gateway": (PublishingGateway, GatewayHandler),
-    "slow": (Disk, SlowHandler),
+    "slow": (Slow, SlowHandler),
     "losing": (Losing, Handler),
     "short-writes": (ShortWrites, Handler),
     "wrong-ids": (Disk, WrongIDsHandler),
@@ -276,7 +286,7 @@ def main():
         sys.exit("usage: asyncssh_server.py DIR PORT %s [VALUE]" % "|".join(KINDS))
     directory, port, kind = sys.argv[1:4]
     if kind == "slow":
-        SlowHandler.seconds = float(sys.argv[4])
+        Slow.seconds = float(sys.argv[4])
     elif kind == "losing":
         Losing.bytes = int(sys.argv[4])
     os.umask(0o022)

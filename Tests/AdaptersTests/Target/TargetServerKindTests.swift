@@ -36,6 +36,41 @@ extension OnTargets {
             }
         }
 
+        /// A stranger who makes a file at the final name at any moment of a rename keeps it, or finds ours there.
+        @Test(arguments: [30, 80, 130, 180, 230, 280, 330])
+        func aFileThatAppearsDuringARenameIsNotReplaced(milliseconds: Int) async throws {
+            try await withTarget(on: .slow) { test async throws in
+                let file = try PartFile.sample()
+                try await test.session.prepare(file, size: nil)
+                _ = try await test.session.ship(BytesReader(bytes), into: file)
+                let session = test.session
+                let renaming = Task { try await session.rename(file, overwrite: .never) }
+                try await Task.sleep(for: .milliseconds(milliseconds))
+                let theirs: [UInt8] = [1, 2, 3]
+                let descriptor = open(test.path(file.path.description), O_WRONLY | O_CREAT | O_EXCL, 0o644)
+                let isTheirs = descriptor >= 0
+                if isTheirs {
+                    #expect(write(descriptor, theirs, theirs.count) == theirs.count)
+                    close(descriptor)
+                }
+                #expect(try await renaming.value == (isTheirs ? .taken : .renamed(atomic: true)))
+                #expect(test.content(file.path) == (isTheirs ? Bytes(theirs) : bytes))
+                #expect((test.content(file) != nil) == isTheirs)
+            }
+        }
+
+        /// A gateway looks at the new name first, and makes no links.
+        @Test(arguments: Overwrite.allCases)
+        func aTakenNameSaysNothingAboutAPartFileThatIsGone(overwrite: Overwrite) async throws {
+            try await withTarget(on: .gateway) { test async throws in
+                let file = try PartFile.sample()
+                try test.put(Bytes([9]), file.path)
+                let error = await failure { _ = try await test.session.rename(file, overwrite: overwrite) }
+                #expect(error?.kind == .interrupted, "\(String(describing: error))")
+                #expect(test.content(file.path) == Bytes([9]))
+            }
+        }
+
         @Test func whatALostConnectionBrokeOffIsShippedAgain() async throws {
             try await withTarget(on: .losing(afterBytes: 1_000_000)) { test async throws in
                 let file = try PartFile.sample()
