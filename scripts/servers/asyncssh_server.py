@@ -277,6 +277,8 @@ async def serve(directory, port, server, handler):
         authorized_client_keys=os.path.join(directory, "authorized_keys"),
         sftp_factory=server,
         allow_scp=False,
+        # A restart finds connections of the last run in TIME_WAIT.
+        reuse_address=True,
     )
     await asyncio.Event().wait()
 
