@@ -160,12 +160,9 @@ public final class InMemoryUploadStore: UploadStore {
     public func startGeneration(
         _ generation: Generation,
         of id: UploadID,
-        replacing previous: Generation?,
-        by strategy: MergeStrategy
+        replacing previous: Generation?
     ) async throws(StoreError) -> Change<WorkRefusal> {
-        try await change(.startGeneration) {
-            $0.startGeneration(generation, of: id, replacing: previous, by: strategy, $1)
-        }
+        try await change(.startGeneration) { $0.startGeneration(generation, of: id, replacing: previous, $1) }
     }
 
     /// Records ship jobs of up to `limit` parts that are received and not shipped, from an offset on; answers where
@@ -224,18 +221,10 @@ public final class InMemoryUploadStore: UploadStore {
         _ id: UploadID,
         fence: Fence,
         generation: Generation,
-        finalFile: FinalFile,
-        verification: Verification?
+        finalFile: FinalFile
     ) async throws(StoreError) -> Change<WorkRefusal> {
         try await change(.beginCommit, under: fence, of: id) {
-            $0.beginCommit(
-                id,
-                fence: fence,
-                generation: generation,
-                finalFile: finalFile,
-                verification: verification,
-                $1
-            )
+            $0.beginCommit(id, fence: fence, generation: generation, finalFile: finalFile, $1)
         }
     }
 

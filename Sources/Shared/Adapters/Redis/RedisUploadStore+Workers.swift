@@ -20,13 +20,9 @@ extension RedisUploadStore {
     public func startGeneration(
         _ generation: Generation,
         of id: UploadID,
-        replacing previous: Generation?,
-        by strategy: MergeStrategy
+        replacing previous: Generation?
     ) async throws(StoreError) -> Change<WorkRefusal> {
-        let arguments = [
-            RedisArgument(generation.number), RedisArgument(previous?.description ?? ""),
-            RedisArgument(strategy.rawValue),
-        ]
+        let arguments = [RedisArgument(generation.number), RedisArgument(previous?.description ?? "")]
         return try await change(UploadScripts.start, of: id, arguments).workChange()
     }
 
@@ -97,13 +93,9 @@ extension RedisUploadStore {
         _ id: UploadID,
         fence: Fence,
         generation: Generation,
-        finalFile: FinalFile,
-        verification: Verification?
+        finalFile: FinalFile
     ) async throws(StoreError) -> Change<WorkRefusal> {
-        let arguments =
-            [RedisArgument(fence.number), RedisArgument(generation.number)] + Self.arguments(finalFile) + [
-                RedisArgument(verification?.rawValue ?? "")
-            ]
+        let arguments = [RedisArgument(fence.number), RedisArgument(generation.number)] + Self.arguments(finalFile)
         return try await change(UploadScripts.commit, of: id, arguments).workChange()
     }
 
