@@ -3,7 +3,7 @@
 FROM swift:6.3-bookworm AS builder
 RUN apt-get update -qq \
     && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends \
-        libhiredis-dev librabbitmq-dev libssh2-1-dev libssl-dev pkg-config zlib1g-dev \
+        libhiredis-dev librabbitmq-dev libssh2-1-dev libssl-dev pkg-config \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /source
 # Dependencies first: they change less often than the sources.
