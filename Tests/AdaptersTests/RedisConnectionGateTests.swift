@@ -173,6 +173,27 @@ import Testing
         for gate in gates { await gate.shutdown() }
     }
 
+    @Test func theEndOfAnOpenSessionIsNoOutcomeOfATrial() async throws {
+        let place = try await place()
+        let quick: (inout RedisConnectionGate.Options) -> Void = { $0.pause = .milliseconds(100) }
+        let (one, other) = (place.gate("one", quick), place.gate("other", quick))
+        try await one.enter("s0")
+        await one.opened("s0")
+        for _ in 0..<5 {
+            try await one.enter("s1")
+            await one.failed("s1", down)
+        }
+        try await eventually("a trial is allowed") { await pause(one, "s2") == nil }
+        one.left("s0")
+        let seats = RedisArgument("gates:seats:\(place.target)")
+        try await eventually("the seat is free") {
+            try await place.redis.send("ZSCORE", [seats, RedisArgument("one#s0")]).string == nil
+        }
+        #expect(await pause(other, "s0") != nil)
+        await one.shutdown()
+        await other.shutdown()
+    }
+
     @Test func aWayThatOnlyOneProcessCannotGoIsNotClosedToAll() async throws {
         let place = try await place()
         let (cut, well) = (place.gate("cut"), place.gate("well"))

@@ -38,16 +38,7 @@ extension WithServer {
             defer { withExtendedLifetime(server) {} }
             let directory = try TemporaryDirectory("key")
             let path = directory.path("key")
-            let report = try await ChildProcess.run(
-                "ssh-keygen",
-                ["-q", "-t", type, "-N", passphrase ?? "", "-f", path]
-            )
-            #expect(report.isSuccess)
-            try put(try contents(path + ".pub"), server.authorizedKeysFile)
-            for credential in [
-                SSHCredential.key(file: path, passphrase: passphrase),
-                .key(pem: try contents(path), passphrase: passphrase),
-            ] {
+            for credential in try await server.onlyKey(type, passphrase: passphrase, at: path) {
                 let session = try await server.connect { $0.credentials = credential }
                 #expect(try await session.realpath("/") == "/")
                 await session.close()

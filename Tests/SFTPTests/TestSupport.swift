@@ -31,6 +31,23 @@ extension SFTPServer {
     func fresh(_ name: String = "file") -> String { clientPath("\(name)-\(UUID().uuidString)") }
 }
 
+extension SSHServer {
+    /// Makes a key that from now on is the only one this server lets in; the ways to log in with it.
+    func onlyKey(
+        _ type: String,
+        passphrase: String?,
+        at path: String
+    ) async throws -> [SSHCredential] {
+        let report = try await ChildProcess.run(
+            "ssh-keygen",
+            ["-q", "-t", type, "-N", passphrase ?? "", "-f", path]
+        )
+        #expect(report.isSuccess)
+        try put(try contents(path + ".pub"), authorizedKeysFile)
+        return [.key(file: path, passphrase: passphrase), .key(pem: try contents(path), passphrase: passphrase)]
+    }
+}
+
 let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 
 extension SeededGenerator {

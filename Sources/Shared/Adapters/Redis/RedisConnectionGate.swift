@@ -189,8 +189,3 @@ public final class RedisConnectionGate: ConnectionGate {
         return true
     }
 }
-
-extension Duration {
-    /// Whole milliseconds, at least one.
-    fileprivate var milliseconds: Int64 { max(1, (microseconds + 999) / 1_000) }
-}

@@ -10,14 +10,15 @@ local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
 local process, seat = ARGV[1], ARGV[1] .. '#' .. ARGV[2]
 local outcome = ARGV[3]
 
-redis.call('ZREM', KEYS[2], seat)
+local was_login = redis.call('ZREM', KEYS[2], seat) == 1
 if outcome == 'opened' then
   redis.call('DEL', KEYS[3])
   return false
 end
 redis.call('ZREM', KEYS[1], seat)
 if outcome == 'left' then
-  redis.call('HDEL', KEYS[3], 'trial')
+  -- The end of a session that was open says nothing about a trial that is somebody's.
+  if was_login then redis.call('HDEL', KEYS[3], 'trial') end
   return false
 end
 -- While another process has a session, what fails is this process's way to the target.
