@@ -106,7 +106,7 @@ let package = Package(
         shared(
             "Adapters",
             ["Core", "Redis", "AMQP", "SFTP", "COpenSSL", .nioCore, .nioPosix, .logging],
-            resources: [.embedInCode("Scripts")]
+            resources: [.embedInCode("Scripts"), .embedInCode("Programs")]
         ),
         shared("Service", [.yams, .logging, .coreMetrics, .lifecycle, .unixSignals]),
         shared("Assembly", ["Core", "Redis", "AMQP", "SFTP", "Adapters", "Service", .logging]),

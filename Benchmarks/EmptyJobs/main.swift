@@ -67,7 +67,7 @@ func prepare(_ backend: Backend, _ target: TargetID, count: Int) async throws ->
     )
     guard case .created = try await backend.store.create(record) else { throw Refused(description: "not created") }
     guard let generation = try await backend.store.nextGeneration(of: id)?.generation,
-        case .applied = try await backend.store.startGeneration(generation, of: id, replacing: nil)
+        case .applied = try await backend.store.startGeneration(generation, of: id, replacing: nil, by: .inPlace)
     else { throw Refused(description: "no generation") }
     for some in offsets(count).inBatches() {
         try await withThrowingTaskGroup(of: [OutboxEntry].self) { group in

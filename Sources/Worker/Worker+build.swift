@@ -19,15 +19,9 @@ func runWorker(_ configuration: FerryConfiguration, name: String) async throws {
     // A worker that starts again under its name is another process to the targets.
     let process = "\(name)/\(system.processIdentifier)"
     for target in mine {
-        for ignored in target.notYetHonoured {
-            logger.warning(
-                "Setting has no effect yet",
-                metadata: ["target": "\(target.id)", "setting": "\(ignored)"]
-            )
-        }
         guard let id = TargetID(target.id) else { continue }
         let gate = backend.connectionGate(of: id, sessions: target.maxSessions, process: process)
-        sessions[id] = SFTPTarget(target, gate: gate, logger: logger)
+        sessions[id] = SFTPTarget(target, process: name, gate: gate, logger: logger)
     }
     let targets = sessions
     let ids = targets.keys.sorted()
@@ -138,14 +132,5 @@ private struct ConsumerService: ServiceLifecycle.Service {
         } onGracefulShutdown: {
             consumer.drain(within: drain)
         }
-    }
-}
-
-extension TargetConfiguration {
-    /// Settings that are accepted and that this version does not act upon.
-    fileprivate var notYetHonoured: [String] {
-        var settings: [String] = []
-        if merge != .auto, merge != .inPlace { settings.append("merge: \(merge.rawValue)") }
-        return settings
     }
 }

@@ -22,7 +22,7 @@ struct UploadTests {
             #expect(upload["owner"]?.text == "alice" && upload["state"]?.text == "receiving")
             #expect(upload["path"]?.text == "in/ä.bin" && upload["metadata"]?["k"]?.text == "v\r\nx")
             #expect(upload["size"]?.number == 9_000 && upload["partSize"]?.number == 4_096)
-            for key in ["digest", "generation", "verification", "atomic", "error", "endedAt"] {
+            for key in ["digest", "generation", "merge", "verification", "atomic", "error", "endedAt"] {
                 #expect(upload[key] == .null, "\(key)")
             }
             let shown = try await api.request("GET", "/v1/uploads/\(id)").json()

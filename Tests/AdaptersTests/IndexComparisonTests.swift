@@ -219,7 +219,10 @@ private final class Actor {
             let known = prepared[number] ?? []
             guard let generation = chosen == 0 ? known.last : known.first else { return "none" }
             let current = replacesCurrent ? try await store.upload(id(number))?.generation : nil
-            return told(try await store.startGeneration(generation, of: id(number), replacing: current))
+            let strategy = MergeStrategy.allCases[number % MergeStrategy.allCases.count]
+            return told(
+                try await store.startGeneration(generation, of: id(number), replacing: current, by: strategy)
+            )
         case .requeue(let number, let offset, let limit):
             let page = try await store.requeueShips(of: id(number), from: offset, limit: limit)
             // An index may look ahead in pages of its own, so only whether it goes on is compared.
@@ -250,7 +253,13 @@ private final class Actor {
             let generation = Generation(try await pick(nil, number) { $0?.generation?.number })
             let finalFile = FinalFile(size: 30, digest: digest(5), modified: 9)
             return told(
-                try await store.beginCommit(id(number), fence: fence, generation: generation, finalFile: finalFile)
+                try await store.beginCommit(
+                    id(number),
+                    fence: fence,
+                    generation: generation,
+                    finalFile: finalFile,
+                    verification: number.isMultiple(of: 2) ? nil : .readback
+                )
             )
         case .finish(let number, let chosen):
             return told(try await store.finish(id(number), fence: try await fence(chosen, number), atomic: true))
@@ -347,9 +356,11 @@ private final class Actor {
             "received \(upload.received.bytes)/\(upload.received.parts)",
             "shipped \(upload.shipped.bytes)/\(upload.shipped.parts)", told(upload.generation?.number),
             told(upload.fence?.number), "prepared \(upload.preparations)", "attempts \(upload.attempts)",
+            "restarts \(upload.restarts)",
             upload.failure.map { "\($0)" } ?? "-",
             upload.deadLetter.map { "\($0.job?.description ?? "-") \($0.attempts) \($0.first)" } ?? "-",
-            upload.verification.map { "\($0)" } ?? "-",
+            upload.verification.map { "\($0)" } ?? "-", upload.strategy.map { "\($0)" } ?? "-",
+            told(upload.sealedBy?.number),
             upload.finalFile.map { "\($0)" } ?? "-", upload.atomic.map { "\($0)" } ?? "-",
             upload.endedAt == nil ? "going" : "ended", record.expiresAt > index.now() ? "fresh" : "old",
         ]

@@ -48,9 +48,16 @@ struct UploadStoreWorkConformance {
             try await index.store.startGeneration(first.generation, of: upload.id, replacing: nil)
                 == .applied(started.upload, [])
         )
+        #expect(started.upload.strategy == .inPlace)
         let replaced = try applied(
-            try await index.store.startGeneration(second.generation, of: upload.id, replacing: first.generation)
+            try await index.store.startGeneration(
+                second.generation,
+                of: upload.id,
+                replacing: first.generation,
+                by: .relay
+            )
         )
+        #expect(replaced.upload.strategy == .relay)
         #expect(replaced.upload.generation == second.generation)
         // Late: an older number never follows a newer one.
         #expect(
@@ -276,6 +283,33 @@ struct UploadStoreWorkConformance {
         #expect(due.map(\.job) == [.merge(upload.id)])
         #expect(refusal(try await index.store.renew(upload.id, fence: fence, for: .seconds(60))) == .staleFence)
         _ = try await index.claimed(upload.id, by: "w2")
+    }
+
+    @Test(
+        "A commit keeps the proof of what was put together, else that of the parts",
+        arguments: StoreUnderTest.allCases,
+        [nil, Verification.size]
+    )
+    func assembled(_ kind: StoreUnderTest, proof: Verification?) async throws {
+        let index = try await kind.index()
+        let upload = try await index.merging()
+        #expect(upload.verification == .digest)
+        let fence = try await index.claimed(upload.id)
+        let change = try await index.store.beginCommit(
+            upload.id,
+            fence: fence,
+            generation: try #require(upload.generation),
+            finalFile: index.finalFile,
+            verification: proof
+        )
+        let committing = try applied(change).upload
+        #expect(committing.verification == proof ?? .digest)
+        #expect(committing.sealedBy == fence)
+        // What a replay builds anew has neither.
+        let failure = Failure(.commitUnknown, "gone")
+        _ = try applied(try await index.store.fail(upload.id, fence: fence, failure: failure))
+        let replayed = try applied(try await index.store.replay(upload.id, overwrite: nil)).upload
+        #expect(replayed.sealedBy == nil && replayed.strategy == nil && replayed.partFile == nil)
     }
 
     @Test("A claim leaves a merge job that is due after it", arguments: StoreUnderTest.allCases)

@@ -139,7 +139,9 @@ extension InMemoryIndex {
         // What is on the target is not to be trusted, or is gone: it is built anew.
         if entry.upload.failure?.reason.beginsAnew == true {
             entry.upload.generation = nil
+            entry.upload.strategy = nil
             entry.upload.finalFile = nil
+            entry.upload.sealedBy = nil
             entry.upload.verification = nil
             entry.upload.shipped = Upload.Tally()
         }
@@ -150,6 +152,7 @@ extension InMemoryIndex {
         move(&entry, to: state, now)
         entry.upload.failure = nil
         entry.upload.attempts = 0
+        entry.upload.restarts = 0
         entry.round += 1
         entry.note(.replayed, now, by: by)
         // Where parts are to be shipped, the merge job records their jobs. What is to wait is left to the relay.

@@ -17,6 +17,7 @@ extension InMemoryIndex {
         _ generation: Generation,
         of id: UploadID,
         replacing previous: Generation?,
+        by strategy: MergeStrategy,
         _ now: Timestamp
     ) -> Change<WorkRefusal> {
         guard var entry = find(id, now) else { return .unknown }
@@ -27,8 +28,10 @@ extension InMemoryIndex {
             return .refused(.staleGeneration(current))
         }
         entry.upload.generation = generation
+        entry.upload.strategy = strategy
         entry.upload.shipped = Upload.Tally()
         entry.upload.verification = nil
+        entry.upload.restarts += previous == nil ? 0 : 1
         entry.upload.updatedAt = now
         // An empty file has nothing to ship: its merge goes on, or begins again.
         if entry.upload.state == .merging {
@@ -157,6 +160,7 @@ extension InMemoryIndex {
         fence: Fence,
         generation: Generation,
         finalFile: FinalFile,
+        verification: Verification?,
         _ now: Timestamp
     ) -> Change<WorkRefusal> {
         guard var entry = find(id, now) else { return .unknown }
@@ -168,6 +172,8 @@ extension InMemoryIndex {
         if entry.upload.state != state { entry.note(.committing, now, by: entry.holder) }
         move(&entry, to: state, now)
         entry.upload.finalFile = finalFile
+        entry.upload.sealedBy = fence
+        if let verification { entry.upload.verification = verification }
         return .applied(save(entry), [])
     }
 
@@ -259,7 +265,8 @@ extension InMemoryIndex {
             entry.cleanedAt = now
             let preparations = entry.upload.preparations
             // A worker that was away meanwhile may still make a part file.
-            if preparations > 1 || preparations == 1 && entry.upload.state != .done {
+            let isAlone = entry.upload.state == .done && (entry.upload.strategy ?? .inPlace) == .inPlace
+            if preparations > 1 || preparations == 1 && !isAlone {
                 entry.sweeps = 1
                 sweeps[record.target, default: [:]][id] = now + Self.sweepPauses[0]
             }

@@ -13,6 +13,10 @@ public final class InMemoryTarget: TargetSession {
         case prepare
         /// `ship`
         case ship
+        /// A step of `assemble`: a file is begun, or a part is put in its place
+        case assemble
+        /// A step of `assemble`: how far it came is recorded
+        case record
         /// `prove`
         case prove
         /// `seal`
@@ -47,9 +51,14 @@ public final class InMemoryTarget: TargetSession {
         }
     }
 
-    private struct State: Sendable {
+    struct State: Sendable {
         var files: [TargetPath: File] = [:]
         var parts: [PartFile: File] = [:]
+        /// Parts that lie apart, by their names; nothing for a directory that is not there.
+        var apart: [PartFile: [String: [UInt8]]] = [:]
+        /// How many parts an assembly has put in their places.
+        var records: [PartFile: Int] = [:]
+        var strategy: MergeStrategy
         var renames: [TargetPath] = []
         var room = Int64.max
 
@@ -62,32 +71,36 @@ public final class InMemoryTarget: TargetSession {
         func isBelowFile(_ path: TargetPath) -> Bool { files.keys.contains { path.isBelow($0.components) } }
 
         var used: Int64 {
-            (files.values.map(\.bytes.count) + parts.values.map(\.bytes.count)).reduce(0) { $0 + Int64($1) }
+            (files.values.map(\.bytes.count) + parts.values.map(\.bytes.count)
+                + apart.values.flatMap { $0.values.map(\.count) }).reduce(0) { $0 + Int64($1) }
         }
     }
 
     /// Faults to plant.
     public let faults: PortFaults<Operation, TargetError>
-    private let state = Mutex(State())
-    private let verification: Verification
+    let state: Mutex<State>
+    let verification: Verification
     private let isAtomic: Bool
     private let digest: @Sendable ([UInt8]) -> SHA256Digest
-    private let piece: Int
+    let piece: Int
     private let renameCounter = Atomic(0)
 
     /// - Parameters:
+    ///   - strategy: how generations are built.
     ///   - faults: shared with the test that plants them.
     ///   - verification: what `ship` proves; `size` looks at nothing.
     ///   - isAtomic: what `rename` claims.
     ///   - piece: how many bytes `ship` reads and writes at once; others may go first in between.
     ///   - digest: real SHA-256 by default.
     public init(
+        strategy: MergeStrategy = .inPlace,
         faults: PortFaults<Operation, TargetError> = PortFaults(),
         verification: Verification = .digest,
         isAtomic: Bool = true,
         piece: Int = 65_536,
         digest: @escaping @Sendable ([UInt8]) -> SHA256Digest = { SHA256.digest($0) }
     ) {
+        state = Mutex(State(strategy: strategy))
         self.faults = faults
         self.verification = verification
         self.isAtomic = isAtomic
@@ -107,6 +120,18 @@ public final class InMemoryTarget: TargetSession {
     public var partFiles: [PartFile: File] {
         get { state.withLock { $0.parts } }
         set { state.withLock { $0.parts = newValue } }
+    }
+
+    /// How generations that begin from now on are built.
+    public var nextStrategy: MergeStrategy {
+        get { state.withLock { $0.strategy } }
+        set { state.withLock { $0.strategy = newValue } }
+    }
+
+    /// The directories of parts that lie apart; a test may damage or remove what is in them.
+    public var partDirectories: [PartFile: [String: [UInt8]]] {
+        get { state.withLock { $0.apart } }
+        set { state.withLock { $0.apart = newValue } }
     }
 
     /// Changes one byte of a part file, as somebody else would: its time tells of it. False where there is none.
@@ -153,7 +178,7 @@ public final class InMemoryTarget: TargetSession {
     }
 
     /// The times of a part file in which a part was just proven, and of one that was written into since.
-    private static let (marked, written): (Int64, Int64) = (0, 1)
+    static let (marked, written): (Int64, Int64) = (0, 1)
 
     private static func facts(_ file: File?) -> FileFacts? {
         file.map { FileFacts(kind: .file, size: Int64($0.bytes.count), modified: $0.modified) }
@@ -169,8 +194,10 @@ public final class InMemoryTarget: TargetSession {
                 if let size, size > state.room - state.used {
                     return TargetError(.diskFull, "prepare \(file.name): \(size) bytes do not fit")
                 }
+                if file.strategy.shipsInMerge { return nil }
                 if state.parts[file] != nil { return TargetError(.failed, "prepare \(file.name): it exists") }
                 state.parts[file] = File(bytes: [])
+                if file.strategy.keepsPartsApart { state.apart[file] = [:] }
                 return nil
             }
             if let refusal { throw refusal }
@@ -179,18 +206,11 @@ public final class InMemoryTarget: TargetSession {
 
     /// Writes a part piece by piece, and proves it in the configured way.
     public func ship(_ reader: any PartReader, into file: PartFile) async throws(TargetError) -> Verification {
+        if file.strategy.shipsInMerge { return try await faults.perform(.ship) { .size } }
+        if file.strategy.keepsPartsApart { return try await shipApart(reader, of: file) }
         guard state.withLock({ $0.parts[file] != nil }) else { throw Self.lost(file) }
-        var position: Int64 = 0
-        while position < reader.part.size {
-            let bytes: [UInt8]
-            do {
-                bytes = Bytes(copying: try await reader.read(at: position, count: piece)).array
-            } catch {
-                throw TargetError(.staging, "read a part: \(error)")
-            }
-            guard !bytes.isEmpty else { throw TargetError(.staging, "read a part: it is too short") }
+        try await read(reader) { position, bytes throws(TargetError) in
             try write(bytes, at: reader.part.offset + position, file)
-            position += Int64(bytes.count)
         }
         return try await faults.perform(.ship) { () throws(TargetError) in
             let content = state.withLock { state in
@@ -211,14 +231,18 @@ public final class InMemoryTarget: TargetSession {
         }
     }
 
-    private func prove(_ part: Part, in content: [UInt8], of file: PartFile) throws(TargetError) {
-        let found = digest(Array(content.dropFirst(Int(part.offset)).prefix(Int(part.size))))
+    func prove(_ part: Part, in content: [UInt8], of file: PartFile) throws(TargetError) {
+        try prove(part, content.dropFirst(Int(part.offset)).prefix(Int(part.size)), of: file)
+    }
+
+    func prove(_ part: Part, _ bytes: ArraySlice<UInt8>, of file: PartFile) throws(TargetError) {
+        let found = digest(Array(bytes))
         guard found == part.digest else {
             throw TargetError(.partFileLost, "\(file.name): expected \(part.digest), found \(found)")
         }
     }
 
-    private func write(_ bytes: [UInt8], at offset: Int64, _ file: PartFile) throws(TargetError) {
+    func write(_ bytes: [UInt8], at offset: Int64, _ file: PartFile) throws(TargetError) {
         let failure = state.withLock { state -> TargetError? in
             guard var target = state.parts[file] else { return Self.lost(file) }
             let end = Int(offset) + bytes.count
@@ -238,7 +262,7 @@ public final class InMemoryTarget: TargetSession {
         if let failure { throw failure }
     }
 
-    private static func lost(_ file: PartFile) -> TargetError {
+    static func lost(_ file: PartFile) -> TargetError {
         TargetError(.partFileLost, "\(file.name) is not there")
     }
 
@@ -293,7 +317,13 @@ public final class InMemoryTarget: TargetSession {
 
     /// Removes one part file.
     public func remove(_ file: PartFile) async throws(TargetError) {
-        try await faults.perform(.remove) { state.withLock { $0.parts[file] = nil } }
+        try await faults.perform(.remove) {
+            state.withLock { state in
+                state.parts[file] = nil
+                state.apart[file] = nil
+                state.records[file] = nil
+            }
+        }
     }
 
     /// Removes an upload's part files of earlier generations, or all.
@@ -304,19 +334,24 @@ public final class InMemoryTarget: TargetSession {
     ) async throws(TargetError) -> Int {
         try await faults.perform(.removePartFiles) {
             state.withLock { state in
-                let doomed = state.parts.keys.filter { file in
+                let isDoomed = { (file: PartFile) in
                     file.upload == upload && file.path.directory == path.directory
                         && generation.map { file.generation < $0 } ?? true
                 }
-                for file in doomed { state.parts[file] = nil }
-                return doomed.count
+                let doomed = (state.parts.keys.filter(isDoomed), state.apart.keys.filter(isDoomed))
+                for file in doomed.0 { state.parts[file] = nil }
+                for file in doomed.1 {
+                    state.apart[file] = nil
+                    state.records[file] = nil
+                }
+                return doomed.0.count + doomed.1.count
             }
         }
     }
 
     /// Says what it is.
     public func inspect() async throws(TargetError) -> [String: String] {
-        try await faults.perform(.inspect) { ["server": "in memory", "merge": "in-place"] }
+        try await faults.perform(.inspect) { ["server": "in memory", "merge": nextStrategy.rawValue] }
     }
 
     private struct Sealed: SealedPartFile {

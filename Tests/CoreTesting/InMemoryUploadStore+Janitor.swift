@@ -50,6 +50,31 @@ extension UploadStore {
         try await replay(id, by: "", overwrite: overwrite, after: .zero)
     }
 
+    /// Makes a generation that is built in place the current one.
+    public func startGeneration(
+        _ generation: Generation,
+        of id: UploadID,
+        replacing previous: Generation?
+    ) async throws(StoreError) -> Change<WorkRefusal> {
+        try await startGeneration(generation, of: id, replacing: previous, by: .inPlace)
+    }
+
+    /// Begins a commit of which nothing more was proven than its parts.
+    public func beginCommit(
+        _ id: UploadID,
+        fence: Fence,
+        generation: Generation,
+        finalFile: FinalFile
+    ) async throws(StoreError) -> Change<WorkRefusal> {
+        try await beginCommit(
+            id,
+            fence: fence,
+            generation: generation,
+            finalFile: finalFile,
+            verification: nil
+        )
+    }
+
     /// Strikes a damaged part.
     public func strike(_ part: Part, of id: UploadID) async throws(StoreError) -> Change<WorkRefusal> {
         try await strike(part, of: id, by: "")

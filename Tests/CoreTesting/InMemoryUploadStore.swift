@@ -160,9 +160,12 @@ public final class InMemoryUploadStore: UploadStore {
     public func startGeneration(
         _ generation: Generation,
         of id: UploadID,
-        replacing previous: Generation?
+        replacing previous: Generation?,
+        by strategy: MergeStrategy
     ) async throws(StoreError) -> Change<WorkRefusal> {
-        try await change(.startGeneration) { $0.startGeneration(generation, of: id, replacing: previous, $1) }
+        try await change(.startGeneration) {
+            $0.startGeneration(generation, of: id, replacing: previous, by: strategy, $1)
+        }
     }
 
     /// Records ship jobs of up to `limit` parts that are received and not shipped, from an offset on; answers where
@@ -221,10 +224,18 @@ public final class InMemoryUploadStore: UploadStore {
         _ id: UploadID,
         fence: Fence,
         generation: Generation,
-        finalFile: FinalFile
+        finalFile: FinalFile,
+        verification: Verification?
     ) async throws(StoreError) -> Change<WorkRefusal> {
         try await change(.beginCommit, under: fence, of: id) {
-            $0.beginCommit(id, fence: fence, generation: generation, finalFile: finalFile, $1)
+            $0.beginCommit(
+                id,
+                fence: fence,
+                generation: generation,
+                finalFile: finalFile,
+                verification: verification,
+                $1
+            )
         }
     }
 

@@ -39,7 +39,7 @@ struct UploadDocument: Encodable {
     private enum Key: String, CodingKey {
         case id, owner, target, path, state, size, partSize, digest, overwrite, fingerprint, metadata
         case receivedBytes, shippedBytes, mergedBytes, receivedParts, shippedParts
-        case generation, attempts, verification, atomic, error, createdAt, updatedAt, expiresAt, endedAt
+        case generation, merge, attempts, verification, atomic, error, createdAt, updatedAt, expiresAt, endedAt
     }
 
     func encode(to encoder: any Encoder) throws {
@@ -64,6 +64,7 @@ struct UploadDocument: Encodable {
             try container.encode(ranges.shipped, forKey: .shippedParts)
         }
         try container.encode(upload.generation?.number, forKey: .generation)
+        try container.encode(upload.strategy?.rawValue, forKey: .merge)
         try container.encode(upload.attempts, forKey: .attempts)
         try container.encode(upload.verification?.rawValue, forKey: .verification)
         try container.encode(upload.atomic, forKey: .atomic)

@@ -20,6 +20,7 @@ struct UploadView: Codable, Equatable {
     var shippedBytes: Int64
     var receivedParts: String?
     var shippedParts: String?
+    var merge: String?
     var verification: String?
     var attempts: Int
     var error: Failure?

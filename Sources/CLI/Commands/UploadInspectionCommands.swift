@@ -121,6 +121,7 @@ extension UploadView {
             "created    \(createdAt)",
             "changed    \(updatedAt)",
         ]
+        if let merge { lines.append("built      \(merge)") }
         if let verification { lines.append("verified   by \(verification)") }
         if attempts > 0 { lines.append("retries    \(attempts)") }
         if let error { lines.append("error      \(Terminal.plain("\(error.reason): \(error.detail)"))") }

@@ -97,8 +97,15 @@ extension TargetConfiguration {
 extension SFTPTarget {
     /// A configured target; nothing is connected yet.
     ///
-    /// - Parameter gate: what all processes may do together; nil for a process that is alone.
-    public convenience init(_ target: TargetConfiguration, gate: (any ConnectionGate)? = nil, logger: Logger) {
+    /// - Parameters:
+    ///   - process: the name that this process will have in its next life too; nil where it has none.
+    ///   - gate: what all processes may do together; nil for a process that is alone.
+    public convenience init(
+        _ target: TargetConfiguration,
+        process: String? = nil,
+        gate: (any ConnectionGate)? = nil,
+        logger: Logger
+    ) {
         let verify: SFTPTargetOptions.Verify =
             switch target.verify {
             case .auto: .auto
@@ -106,12 +113,35 @@ extension SFTPTarget {
             case .size: .size
             case .readback: .readback
             }
+        let merge: MergeStrategy? =
+            switch target.merge {
+            case .auto: nil
+            case .inPlace: .inPlace
+            case .copy: .copy
+            case .script: .script
+            case .relay: .relay
+            case .stream: .stream
+            }
+        var options = SFTPTargetOptions(
+            root: target.root,
+            flushes: target.durability == .fsync,
+            verify: verify,
+            merge: merge
+        )
+        if let process { options.probe = Self.probe(of: "\(process) \(target.id)") }
         self.init(
             target.ssh,
-            options: SFTPTargetOptions(root: target.root, flushes: target.durability == .fsync, verify: verify),
+            options: options,
             sessions: target.sessions,
             gate: gate,
             logger: logger
         )
+    }
+
+    /// A process's name as one that a file may have.
+    private static func probe(of process: String) -> String {
+        process.utf8.reduce(into: "") { text, byte in
+            text += String(byte >> 4, radix: 16) + String(byte & 15, radix: 16)
+        }.suffix(180).description
     }
 }

@@ -1,6 +1,5 @@
 // The targets that the conformance suite runs on, and what a test may see and do there from outside.
 
-import Adapters
 import Core
 import CoreTesting
 import Foundation
@@ -8,6 +7,8 @@ import Harness
 import Logging
 import SFTP
 import Testing
+
+@testable import Adapters
 
 /// Which implementation, and on which kind of server.
 enum TargetKind: Hashable, Sendable, CaseIterable, CustomTestStringConvertible {
@@ -164,7 +165,9 @@ extension SFTPServer {
         kind: TargetKind = .openSSH,
         root name: String? = nil,
         verify: SFTPTargetOptions.Verify = .auto,
+        merge: MergeStrategy? = nil,
         change: (inout SSHConfiguration) -> Void = { _ in },
+        reached: @escaping AssemblyWatch = { _ in },
         _ body: (TargetUnderTest) async throws -> Void
     ) async throws {
         let directory = name ?? UUID().uuidString
@@ -173,8 +176,8 @@ extension SFTPServer {
         }
         var account = account
         change(&account)
-        let options = SFTPTargetOptions(root: clientPath(directory), verify: verify)
-        let target = SFTPTarget(account, options: options, sessions: 2, logger: silent)
+        let options = SFTPTargetOptions(root: clientPath(directory), verify: verify, merge: merge)
+        let target = SFTPTarget(account, options: options, sessions: 2, logger: silent, reached: reached)
         let test = TargetUnderTest(
             kind: kind,
             session: target,

@@ -1,4 +1,5 @@
 import Core
+import CoreTesting
 import Testing
 
 @Suite("Values of the domain")
@@ -87,5 +88,45 @@ struct ValueTests {
         #expect(PartFile.generation(inName: file.name, of: id) == Generation(17))
         #expect(PartFile.generation(inName: file.name, of: other) == nil)
         #expect(PartFile.generation(inName: ".ferry-\(id).x.part", of: id) == nil)
+        for wrong in ["", "+17", "17-", "17-x", "-5", "17-5-6", "17 "] {
+            #expect(PartFile.generation(inName: ".ferry-\(id).\(wrong).part", of: id) == nil, "\(wrong)")
+            #expect(PartFile.generation(inDirectoryName: ".ferry-\(id).\(wrong).parts", of: id) == nil, "\(wrong)")
+        }
+        #expect(PartFile.claim(inName: file.name, of: id) == nil)
+        #expect(PartFile.generation(inDirectoryName: file.directoryName, of: id) == Generation(17))
+        #expect(PartFile.generation(inDirectoryName: file.directoryName, of: other) == nil)
+        #expect(PartFile.generation(inName: file.directoryName, of: id) == nil)
+        #expect(PartFile.generation(inDirectoryName: file.name, of: id) == nil)
+    }
+
+    @Test("Only a streamed part file is a claim's own")
+    func claims() throws {
+        let id = UploadID(high: 1, low: 2)
+        for strategy in MergeStrategy.allCases {
+            let file = PartFile(
+                upload: id,
+                generation: Generation(17),
+                path: try TargetPath("a/b"),
+                strategy: strategy
+            )
+            let claimed = file.claimed(by: Fence(23))
+            #expect((claimed == file) == (strategy != .stream))
+            #expect(PartFile.generation(inName: claimed.name, of: id) == Generation(17))
+            #expect(PartFile.claim(inName: claimed.name, of: id) == (strategy == .stream ? Fence(23) : nil))
+        }
+    }
+
+    @Test("What lies in a directory of parts has Ferry's names; other content has another")
+    func partsDirectory() throws {
+        let (one, other) = (SHA256Digest(bytes: [UInt8](repeating: 1, count: 32)), SHA256.digest([]))
+        let part = Part(offset: 4_096, size: 10, digest: try #require(one))
+        #expect(PartsDirectory.name(of: part) == "0000000000001000-10-0101010101010101")
+        #expect(PartsDirectory.name(of: Part(offset: 4_096, size: 10, digest: other)) != PartsDirectory.name(of: part))
+        for name in [PartsDirectory.name(of: part), "record", "record.new", "lock"] {
+            #expect(PartsDirectory.isOwn(name), "\(name)")
+        }
+        for name in ["", "lock.d", "notes.txt", "0000000000001000-10", "000000000000100-10-0101010101010101", "a-b-c"] {
+            #expect(!PartsDirectory.isOwn(name), "\(name)")
+        }
     }
 }

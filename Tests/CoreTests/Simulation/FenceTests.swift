@@ -17,8 +17,14 @@ struct FenceTests {
 
     /// Lets a worker stop at a crossing of its merge for longer than its lease, and its successor at one of its own: when
     /// the first one wakes, the second is there, and goes on only later. Nobody stops without a number.
-    private func meet(_ first: Int?, _ second: Int?, sabotage: Set<Sabotage> = []) throws -> Meeting {
-        let world = World(seed: UInt64(1 + (first ?? 0) * 64 + (second ?? 0)), sabotage: sabotage)
+    private func meet(
+        _ first: Int?,
+        _ second: Int?,
+        sabotage: Set<Sabotage> = [],
+        strategy: MergeStrategy = .inPlace
+    ) throws -> Meeting {
+        let seed = UInt64(1 + (first ?? 0) * 64 + (second ?? 0))
+        let world = World(seed: seed, sabotage: sabotage, strategy: strategy)
         return try world.run {
             let client = try await world.client()
             let id = try await client.send(Self.file, to: "a")
@@ -35,6 +41,7 @@ struct FenceTests {
             try await world.clock.sleep(.seconds(40))
             try await world.startWorker()
             try await world.settle()
+            if strategy.shipsInMerge { try await world.sweep() }
             if sabotage.isEmpty {
                 try await world.expectArrived(id, Self.file, at: "a", "\(first ?? -1), \(second ?? -1)")
             }
@@ -50,13 +57,13 @@ struct FenceTests {
         }
     }
 
-    @Test("It changes nothing, wherever it slept, and wherever the other is")
-    func fenced() async throws {
-        let crossings = try meet(nil, nil).crossings
+    @Test("It changes nothing, wherever it slept, and wherever the other is", arguments: MergeStrategy.allCases)
+    func fenced(strategy: MergeStrategy) async throws {
+        let crossings = try meet(nil, nil, strategy: strategy).crossings
         let last = try #require(crossings.firstIndex(of: "store.finish.before"))
         for first in 0...last {
             for second in [nil] + Array(0...last) {
-                let broken = try meet(first, second).broken
+                let broken = try meet(first, second, strategy: strategy).broken
                 let other = second.map { crossings[$0] } ?? "none"
                 #expect(broken == [], "it slept at \(crossings[first]), the other at \(other)")
                 await Task.yield()

@@ -28,14 +28,30 @@ final class Simulation: Sendable {
 
     private let seed: UInt64
     let plan: SimulationPlan
+    private let building: BuildingPlan
     let world: World
     private let state: Mutex<State>
 
-    /// - Parameter takesTime: whether operations take time.
-    init(seed: UInt64, isCalm: Bool = false, sabotage: Set<Sabotage> = [], takesTime: Bool = false) {
+    /// - Parameters:
+    ///   - takesTime: whether operations take time.
+    ///   - strategy: how files are built; nil leaves it to the seed.
+    init(
+        seed: UInt64,
+        isCalm: Bool = false,
+        sabotage: Set<Sabotage> = [],
+        takesTime: Bool = false,
+        strategy: MergeStrategy? = nil
+    ) {
         self.seed = seed
         plan = SimulationPlan(seed: seed, isCalm: isCalm)
-        world = World(seed: seed, sabotage: sabotage, sendsAtOnce: true, takesTime: takesTime)
+        building = BuildingPlan(seed: seed, only: strategy)
+        world = World(
+            seed: seed,
+            sabotage: sabotage,
+            sendsAtOnce: true,
+            takesTime: takesTime,
+            strategy: building.first
+        )
         state = Mutex(State(told: plan.sends.map { _ in Acknowledged() }))
     }
 
@@ -65,7 +81,10 @@ final class Simulation: Sendable {
         for worker in world.workers { census.count("worker", worker.gate.met) }
         for api in apis { census.count("api", api.gate.met) }
         for event in world.bus.events { census.count(event.kind.rawValue) }
-        for upload in world.server.index.uploads { census.count("ended \(upload.state)") }
+        for upload in world.server.index.uploads {
+            census.count("ended \(upload.state)")
+            if upload.state == .done, let strategy = upload.strategy { census.count("built \(strategy.rawValue)") }
+        }
         census.count("index read anew", world.rebuilds)
         census.count("files", world.target.renames.count)
         census.count("acknowledged as complete", told.count { $0.isComplete && !$0.isCancelled })
@@ -89,6 +108,10 @@ final class Simulation: Sendable {
                 }
             }
             group.addTask { try await self.strike() }
+            group.addTask {
+                try await self.world.clock.sleep(self.building.at)
+                self.world.target.nextStrategy = self.building.then
+            }
             try await group.waitForAll()
         }
         try await heal()
@@ -196,12 +219,20 @@ final class Simulation: Sendable {
             let busy = Set(world.workers.filter { !$0.gate.isDead }.flatMap(\.uploads))
             let idle = world.server.index.uploads.filter { $0.state == .merging && !busy.contains($0.id) }
             for upload in idle {
-                guard let generation = upload.generation else { continue }
-                let file = PartFile(upload: upload.id, generation: generation, path: upload.record.path)
-                guard world.target.damage(file, at: 0) else { continue }
+                guard let file = upload.partFile, damage(file) else { continue }
                 return count("bytes flipped on the target")
             }
         }
+    }
+
+    /// Changes a byte of a part file, or of a part that lies apart.
+    private func damage(_ file: PartFile) -> Bool {
+        if world.target.damage(file, at: 0) { return true }
+        guard let name = world.target.partDirectories[file]?.keys.min(),
+            world.target.partDirectories[file]?[name]?.isEmpty == false
+        else { return false }
+        world.target.partDirectories[file]?[name]?[0] ^= 1
+        return true
     }
 
     private func during(_ time: Duration, _ set: @escaping @Sendable (Bool) -> Void) {
@@ -316,7 +347,9 @@ final class Simulation: Sendable {
 
     private func judge() async {
         // A part file that a late worker made after the end is looked for a minute later.
-        if !world.target.partFiles.isEmpty { try? await world.clock.sleep(.seconds(70)) }
+        if !world.target.partFiles.isEmpty || !world.target.partDirectories.isEmpty {
+            try? await world.clock.sleep(.seconds(70))
+        }
         // A record that its creation could not take back is discarded once it can be in nobody's hands any more.
         world.clock.advance(by: TendStaging.strayAge + .seconds(1))
         if let janitor = try? await world.process("janitor") { _ = try? await TendStaging(janitor.ports).reconcile() }

@@ -2,6 +2,25 @@
 
 import Core
 
+/// How files are built in a history. Somebody configures another way meanwhile, which what has begun does not mind.
+struct BuildingPlan: Sendable {
+    var first: MergeStrategy
+    var then: MergeStrategy
+    var at: Duration
+
+    /// Half of all generations are built in place, as most are.
+    init(seed: UInt64, only strategy: MergeStrategy?) {
+        var random = SeededRandom(seed: seed &* 0xC2B2_AE3D &+ 29)
+        func drawn() -> MergeStrategy {
+            let others = MergeStrategy.allCases.filter { $0 != .inPlace }
+            return Bool.random(using: &random) ? .inPlace : others.randomElement(using: &random) ?? .inPlace
+        }
+        (first, then) = (drawn(), drawn())
+        at = .milliseconds(Int.random(in: 0...6_000, using: &random))
+        if let strategy { (first, then) = (strategy, strategy) }
+    }
+}
+
 /// A history before it happens.
 struct SimulationPlan: Sendable {
     /// A file that a client sends.

@@ -14,11 +14,12 @@ struct CrashTests {
         _ fate: Fate?,
         at crossing: Int,
         slots: Int,
+        strategy: MergeStrategy = .inPlace,
         prepare: @escaping @Sendable (World, Gate) -> Void
     ) async throws -> [String] {
         await Task.yield()
-        let world = World(seed: UInt64(crossing))
-        let comment = "\(fate.map { "\($0)" } ?? "nothing") at \(crossing)"
+        let world = World(seed: UInt64(crossing), strategy: strategy)
+        let comment = "\(strategy), \(fate.map { "\($0)" } ?? "nothing") at \(crossing)"
         return try world.run {
             let client = try await world.client()
             let id = try await client.send(Self.file, to: "d/f")
@@ -29,6 +30,7 @@ struct CrashTests {
             // While one is stopped, another goes on.
             if case .stops = fate { try await world.startWorker(slots: slots) }
             do { try await world.settle() } catch { Issue.record("\(comment): \(error)") }
+            if strategy.shipsInMerge { try await world.sweep() }
             let worker = try #require(world.workers.first)
             let trace = worker.gate.crossings
             let name = trace.indices.contains(crossing) ? trace[crossing] : "never"
@@ -39,12 +41,15 @@ struct CrashTests {
 
     @Test(
         "One worker, and its successor",
-        arguments: [Fate.dies, .fails, .isCancelled, .stops(.seconds(40))]
+        arguments: [Fate.dies, .fails, .isCancelled, .stops(.seconds(40))],
+        MergeStrategy.allCases
     )
-    func sweep(fate: Fate) async throws {
-        let count = try await crossings(nil, at: 0, slots: 1) { _, _ in }.count
+    func sweep(fate: Fate, strategy: MergeStrategy) async throws {
+        let count = try await crossings(nil, at: 0, slots: 1, strategy: strategy) { _, _ in }.count
         #expect(count > 60)
-        for crossing in 0..<count { _ = try await crossings(fate, at: crossing, slots: 1) { _, _ in } }
+        for crossing in 0..<count {
+            _ = try await crossings(fate, at: crossing, slots: 1, strategy: strategy) { _, _ in }
+        }
     }
 
     @Test(

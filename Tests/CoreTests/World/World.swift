@@ -66,6 +66,7 @@ final class World: Sendable {
         sabotage: Set<Sabotage> = [],
         sendsAtOnce: Bool = false,
         takesTime: Bool = false,
+        strategy: MergeStrategy = .inPlace,
         probe: (@Sendable (TargetPath) -> Bool?)? = nil
     ) {
         let clock = clock
@@ -87,7 +88,12 @@ final class World: Sendable {
             now: { clock.now },
             digest: World.digest
         )
-        let target = InMemoryTarget(faults: PortFaults(intercept: Gate.target), piece: 1_500, digest: World.digest)
+        let target = InMemoryTarget(
+            strategy: strategy,
+            faults: PortFaults(intercept: Gate.target),
+            piece: 1_500,
+            digest: World.digest
+        )
         self.target = target
         let arrivals = arrivals
         queue = InMemoryJobQueue(
@@ -292,6 +298,7 @@ final class World: Sendable {
     func leftovers() async throws -> [String] {
         let index = server.index
         return target.partFiles.keys.map { "part file \($0.name)" }
+            + target.partDirectories.keys.map { "directory \($0.directoryName)" }
             + index.heldPaths.map { "path \($0.path)" }
             + index.outboxEntries.map { "outbox \($0.job)" }
             + queue.waiting.map { "queue \($0.job)" }

@@ -20,9 +20,13 @@ extension RedisUploadStore {
     public func startGeneration(
         _ generation: Generation,
         of id: UploadID,
-        replacing previous: Generation?
+        replacing previous: Generation?,
+        by strategy: MergeStrategy
     ) async throws(StoreError) -> Change<WorkRefusal> {
-        let arguments = [RedisArgument(generation.number), RedisArgument(previous?.description ?? "")]
+        let arguments = [
+            RedisArgument(generation.number), RedisArgument(previous?.description ?? ""),
+            RedisArgument(strategy.rawValue),
+        ]
         return try await change(UploadScripts.start, of: id, arguments).workChange()
     }
 
@@ -93,9 +97,13 @@ extension RedisUploadStore {
         _ id: UploadID,
         fence: Fence,
         generation: Generation,
-        finalFile: FinalFile
+        finalFile: FinalFile,
+        verification: Verification?
     ) async throws(StoreError) -> Change<WorkRefusal> {
-        let arguments = [RedisArgument(fence.number), RedisArgument(generation.number)] + Self.arguments(finalFile)
+        let arguments =
+            [RedisArgument(fence.number), RedisArgument(generation.number)] + Self.arguments(finalFile) + [
+                RedisArgument(verification?.rawValue ?? "")
+            ]
         return try await change(UploadScripts.commit, of: id, arguments).workChange()
     }
 

@@ -70,6 +70,11 @@ struct UploadFields {
         upload.received = Upload.Tally(bytes: try number("receivedBytes"), parts: try number("receivedParts"))
         upload.shipped = Upload.Tally(bytes: try number("shippedBytes"), parts: try number("shippedParts"))
         upload.generation = try optional("generation", UInt64.init).map(Generation.init)
+        if upload.generation != nil {
+            // An older program recorded none: it knew no other.
+            upload.strategy = try optional("strategy", MergeStrategy.init(rawValue:)) ?? .inPlace
+        }
+        upload.restarts = Int(try optional("restarts", Int64.init) ?? 0)
         upload.preparations = Int(try number("preparations"))
         upload.fence = try optional("fence", UInt64.init).map(Fence.init)
         upload.attempts = Int(try number("attempts"))
@@ -85,6 +90,7 @@ struct UploadFields {
                 modified: try number("finalModified")
             )
         }
+        upload.sealedBy = try optional("sealedBy", UInt64.init).map(Fence.init)
         upload.atomic = values["atomic"].map { $0 == "1" }
         upload.updatedAt = Timestamp(microseconds: try number("updatedAt"))
         upload.endedAt = try optional("endedAt", Int64.init).map(Timestamp.init(microseconds:))

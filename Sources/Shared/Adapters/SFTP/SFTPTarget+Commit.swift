@@ -39,16 +39,14 @@ extension SFTPTarget {
         size: Int64,
         modified: Int64
     ) async throws(TargetError) -> any SealedPartFile {
+        if let stream = streams.look(file) {
+            return try await seal(stream, file, size: size, modified: modified)
+        }
         let name = absolute(file)
         let wantsFlush = options.flushes
         return try await withSession { session in
             let flushes = wantsFlush && session.capabilities.supports(SFTPExtension.fsync)
-            let handle: SFTPFile
-            do {
-                handle = try await session.open(name, [.read, .write], permissions: nil)
-            } catch SFTPError.status(.noSuchFile, _, _, _) {
-                throw TargetError(.partFileLost, "the part file \(file.name) is gone")
-            }
+            let handle = try await Self.openPartFile(name, Self.sealFlags(of: file), on: session)
             do {
                 let found = FileFacts(try await handle.fstat())
                 guard found.size == size else {
@@ -75,8 +73,12 @@ extension SFTPTarget {
         }
     }
 
+    /// A gateway may take opening for writing as a wish for other content. Attributes and flush need none of it.
+    static func sealFlags(of file: PartFile) -> OpenFlags { file.strategy.shipsInMerge ? .read : [.read, .write] }
+
     /// Gives the part file its final name: in one step wherever the target can.
     public func rename(_ file: PartFile, overwrite: Overwrite) async throws(TargetError) -> RenameResult {
+        if let stream = streams.take(file) { return try await publish(stream, file, overwrite: overwrite) }
         let part = absolute(file)
         let final = absolute(file.path)
         return try await withSession { session in
@@ -226,13 +228,49 @@ extension SFTPTarget {
 
     // MARK: Removing
 
-    /// Removes one part file; none is no error.
+    /// Removes one part file, and its directory of parts; none is no error.
     public func remove(_ file: PartFile) async throws(TargetError) {
         let name = absolute(file)
-        try await withSession { try await Self.remove(name, on: $0) }
+        let parts = partsDirectory(file)
+        try await withSession { session in
+            try await Self.remove(name, on: session)
+            guard file.strategy.keepsPartsApart, try await Self.lstat(parts, on: session)?.isDirectory == true else {
+                return
+            }
+            try await Self.removeParts(parts, on: session)
+        }
     }
 
-    /// Removes an upload's part files beside a final path, found by listing.
+    /// Removes a directory of parts. What is not Ferry's own in it stays, and it with it.
+    private static func removeParts(_ directory: String, on session: SFTPSession) async throws(SFTPError) {
+        // A late worker may put a part into it meanwhile.
+        for attempt in 1... {
+            let entries: [DirectoryEntry]
+            do throws(SFTPError) {
+                entries = try await session.list(directory, limit: 1_000_000)
+            } catch .status(.noSuchFile, _, _, _) {
+                return
+            }
+            var isForeign = false
+            for entry in entries {
+                let name = "\(directory)/\(entry.name)"
+                if entry.attributes.isDirectory, entry.name == PartsDirectory.lockDirectory {
+                    try? await session.rmdir(name)
+                } else if !entry.attributes.isDirectory, PartsDirectory.isOwn(entry.name) {
+                    try await remove(name, on: session)
+                } else {
+                    isForeign = true
+                }
+            }
+            if isForeign { return }
+            do throws(SFTPError) { return try await session.rmdir(directory) } catch {
+                if case .status(.noSuchFile, _, _, _) = error { return }
+                guard case .status(.failure, _, _, _) = error, attempt < 3 else { throw error }
+            }
+        }
+    }
+
+    /// Removes an upload's part files and directories of parts beside a final path, found by listing.
     public func removePartFiles(
         of upload: UploadID,
         beside path: TargetPath,
@@ -252,8 +290,13 @@ extension SFTPTarget {
                 return 0
             }
             var removed = 0
-            for entry in entries where !entry.attributes.isDirectory {
-                if let found = PartFile.generation(inName: entry.name, of: upload) {
+            for entry in entries {
+                if entry.attributes.isDirectory {
+                    guard let found = PartFile.generation(inDirectoryName: entry.name, of: upload) else { continue }
+                    if let generation, found >= generation { continue }
+                    try await Self.removeParts("\(directory)/\(entry.name)", on: session)
+                    removed += 1
+                } else if let found = PartFile.generation(inName: entry.name, of: upload) {
                     if let generation, found >= generation { continue }
                     try await Self.remove("\(directory)/\(entry.name)", on: session)
                     removed += 1
@@ -274,36 +317,5 @@ extension SFTPTarget {
 
     private static func remove(_ name: String, on session: SFTPSession) async throws(SFTPError) {
         do { try await session.remove(name) } catch .status(.noSuchFile, _, _, _) { return }
-    }
-
-    // MARK: Inspecting
-
-    /// Connects if need be, and says what the target can do.
-    public func inspect() async throws(TargetError) -> [String: String] {
-        let root = options.root
-        return try await withSession { session in
-            // Asked after a session is there, so that a refused login is tried once, not twice.
-            let takesDigests = await self.digests.isAvailable
-            let capabilities = session.capabilities
-            guard FileFacts(try await session.stat(root)).kind == .directory else {
-                throw TargetError(.pathRefused, "the root \(root) is not a directory")
-            }
-            var facts = [
-                "server": capabilities.transport.serverIdent,
-                "cipher": capabilities.transport.cipher,
-                "mac": capabilities.transport.mac,
-                "hostKey": capabilities.transport.hostKeyFingerprint,
-                "extensions": capabilities.extensions.keys.sorted().joined(separator: " "),
-                "writeLength": String(session.writeLength),
-                "merge": "in-place",
-                "verify": takesDigests
-                    ? "digest" : capabilities.supports(SFTPExtension.fsync) ? "size" : "readback",
-                "exec": takesDigests ? "yes" : "no",
-            ]
-            if capabilities.supports(SFTPExtension.statvfs) {
-                facts["freeBytes"] = String(try await session.statvfs(root).availableBytes)
-            }
-            return facts
-        }
     }
 }

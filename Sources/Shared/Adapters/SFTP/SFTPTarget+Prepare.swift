@@ -4,7 +4,7 @@ public import Core
 internal import SFTP
 
 extension SFTPTarget {
-    /// Makes an empty part file where nothing but it can be meant.
+    /// Makes an empty part file where nothing but it can be meant, and a directory for parts that lie apart.
     public func prepare(_ file: PartFile, size: Int64?) async throws(TargetError) {
         try await withSession { session in try await self.prepare(file, size: size, on: session) }
     }
@@ -20,11 +20,18 @@ extension SFTPTarget {
         }
         if let size, session.capabilities.supports(SFTPExtension.statvfs) {
             let space = try await session.statvfs(directory).availableBytes
-            guard space >= UInt64(max(size, 0)) else {
-                throw TargetError(.diskFull, "\(size) bytes are needed, \(space) are left")
+            // Parts that lie apart stay until the commit, beside what is made of them.
+            let (twice, overflow) = size.multipliedReportingOverflow(by: 2)
+            let needed = file.strategy.keepsPartsApart ? (overflow ? .max : twice) : size
+            guard space >= UInt64(max(needed, 0)) else {
+                throw TargetError(.diskFull, "\(needed) bytes are needed, \(space) are left")
             }
         }
+        if file.strategy.shipsInMerge { return }
         do throws(SFTPError) {
+            if file.strategy.keepsPartsApart {
+                try await session.mkdir(partsDirectory(file), permissions: 0o700)
+            }
             let handle = try await session.open(
                 absolute(file),
                 [.write, .create, .exclusive],

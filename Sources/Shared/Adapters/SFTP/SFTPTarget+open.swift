@@ -5,7 +5,7 @@ public import Logging
 public import SFTP
 
 extension SFTPTarget {
-    /// A target with a pool of so many sessions and a digest helper of its own; nothing is connected yet.
+    /// A target with a pool of so many sessions and helpers of its own; nothing is connected yet.
     ///
     /// - Parameter gate: what all processes may do together; nil for a process that is alone.
     public convenience init(
@@ -15,10 +15,6 @@ extension SFTPTarget {
         gate: (any ConnectionGate)? = nil,
         logger: Logger
     ) {
-        self.init(
-            options: options,
-            pool: SFTPPool(configuration: ssh, limits: PoolLimits(sessions: sessions), gate: gate, logger: logger),
-            digests: DigestHelper(configuration: ssh, gate: gate, logger: logger)
-        )
+        self.init(ssh, options: options, sessions: sessions, gate: gate, logger: logger) { _ in }
     }
 }

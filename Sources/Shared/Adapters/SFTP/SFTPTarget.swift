@@ -1,8 +1,9 @@
 // A target over SFTP: where its files are, how parts get there, and how each is proven.
 
 public import Core
+internal import Logging
 internal import NIOCore
-public import SFTP
+internal import SFTP
 
 /// How a target is used, from configuration.
 public struct SFTPTargetOptions: Hashable, Sendable {
@@ -24,12 +25,18 @@ public struct SFTPTargetOptions: Hashable, Sendable {
     public var flushes: Bool
     /// How shipped bytes are proven.
     public var verify: Verify
+    /// How files are built; nil leaves it to what the target can do.
+    public var merge: MergeStrategy?
+    /// What the names of hidden files end with by which the target is tried, `.ferry-probe.<…>`. Whoever has the same in
+    /// its next life finds what it left when it was killed.
+    public var probe = String(UInt64.random(in: .min ... .max), radix: 36)
 
     /// The options.
-    public init(root: String, flushes: Bool = true, verify: Verify = .auto) {
+    public init(root: String, flushes: Bool = true, verify: Verify = .auto, merge: MergeStrategy? = nil) {
         self.root = root
         self.flushes = flushes
         self.verify = verify
+        self.merge = merge
     }
 }
 
@@ -42,12 +49,31 @@ public final class SFTPTarget: TargetSession {
     let options: SFTPTargetOptions
     let pool: SFTPPool
     let digests: DigestHelper
+    let scripts: MergeScript
+    let probes: ProbeMemory
+    let streams = OpenStreams()
+    let account: SSHConfiguration
+    let logger: Logger
+    /// Told of every step of an assembly; what it throws ends the assembly there.
+    let reached: AssemblyWatch
 
-    /// A target with its sessions. The pool and the helper are the target's from here on.
-    public init(options: SFTPTargetOptions, pool: SFTPPool, digests: DigestHelper) {
+    /// A target with a pool of so many sessions and helpers of its own; nothing is connected yet.
+    init(
+        _ ssh: SSHConfiguration,
+        options: SFTPTargetOptions,
+        sessions: Int,
+        gate: (any ConnectionGate)? = nil,
+        logger: Logger,
+        reached: @escaping AssemblyWatch
+    ) {
         self.options = options
-        self.pool = pool
-        self.digests = digests
+        pool = SFTPPool(configuration: ssh, limits: PoolLimits(sessions: sessions), gate: gate, logger: logger)
+        digests = DigestHelper(configuration: ssh, gate: gate, logger: logger)
+        scripts = MergeScript(configuration: ssh, gate: gate, logger: logger)
+        probes = ProbeMemory(configuration: ssh, logger: logger)
+        account = ssh
+        self.logger = logger
+        self.reached = reached
     }
 
     /// Whether the target is left alone now.
@@ -61,6 +87,7 @@ public final class SFTPTarget: TargetSession {
 
     /// Closes all sessions.
     public func shutdown() async {
+        await streams.abandonAll()
         await digests.shutdown()
         await pool.shutdown()
     }
@@ -75,7 +102,10 @@ public final class SFTPTarget: TargetSession {
 
     func absolute(_ file: PartFile) -> String { join(directory(of: file.path), file.name) }
 
-    private func join(_ directory: String, _ name: String) -> String {
+    /// The directory of parts that lie apart.
+    func partsDirectory(_ file: PartFile) -> String { join(directory(of: file.path), file.directoryName) }
+
+    func join(_ directory: String, _ name: String) -> String {
         directory.hasSuffix("/") ? directory + name : "\(directory)/\(name)"
     }
 
@@ -140,136 +170,6 @@ public final class SFTPTarget: TargetSession {
     public func facts(of file: PartFile) async throws(TargetError) -> FileFacts? {
         let name = absolute(file)
         return try await withSession { try await Self.lstat(name, on: $0).map(FileFacts.init) }
-    }
-
-    // MARK: Shipping
-
-    /// Writes a part into the part file, flushes it, and proves that it arrived.
-    public func ship(_ reader: any PartReader, into file: PartFile) async throws(TargetError) -> Verification {
-        let name = absolute(file)
-        let part = reader.part
-        let flushes = options.flushes
-        let written = try await withSession { session in
-            let method = await self.verification(on: session, size: part.size)
-            let flags: OpenFlags = method == .readback ? [.read, .write] : .write
-            let handle: SFTPFile
-            do {
-                // Never CREAT: a late worker must not bring a finished part file back.
-                handle = try await session.open(name, flags, permissions: nil)
-            } catch SFTPError.status(.noSuchFile, _, _, _) {
-                throw TargetError(.partFileLost, "the part file \(file.name) is gone")
-            }
-            do {
-                try await Self.write(reader, to: handle, piece: session.writeLength)
-                // Before the proof: what is written after it leaves another time.
-                async let isMarked: Void? = try? handle.setAttributes(Self.mark())
-                if flushes, session.capabilities.supports(SFTPExtension.fsync) { try await handle.fsync() }
-                _ = await isMarked
-                if method == .readback { try await Self.readBack(part, from: handle) }
-                try await handle.close()
-            } catch SFTPError.status(.failure, let message, let operation, let path) {
-                let error = SFTPError.status(code: .failure, message: message, operation: operation, path: path)
-                try? await handle.close()
-                throw await self.explain(error, on: session, needed: part.size)
-            } catch {
-                try? await handle.close()
-                throw error
-            }
-            return method
-        }
-        if written == .digest { try await proveByDigest(part, in: file) }
-        return written
-    }
-
-    private func proveByDigest(_ part: Part, in file: PartFile) async throws(TargetError) {
-        guard let found = try await digests.digest(of: absolute(file), offset: part.offset, size: part.size) else {
-            throw TargetError(.partFileLost, "the part file \(file.name) is gone")
-        }
-        guard found == part.digest else {
-            throw TargetError(
-                .partFileLost,
-                "\(file.name) at \(part.offset): expected \(part.digest), found \(found)"
-            )
-        }
-    }
-
-    /// Proves a part once more, by a digest taken on the target or by reading it back.
-    public func prove(_ part: Part, in file: PartFile) async throws(TargetError) {
-        if await digests.isAvailable { return try await proveByDigest(part, in: file) }
-        let name = absolute(file)
-        try await withSession { session in
-            let handle: SFTPFile
-            do {
-                handle = try await session.open(name, .read, permissions: nil)
-            } catch SFTPError.status(.noSuchFile, _, _, _) {
-                throw TargetError(.partFileLost, "the part file \(file.name) is gone")
-            }
-            do { try await Self.readBack(part, from: handle) } catch {
-                try? await handle.close()
-                throw error
-            }
-            try? await handle.close()
-        }
-    }
-
-    private static func write(_ reader: any PartReader, to handle: SFTPFile, piece: Int) async throws {
-        var position: Int64 = 0
-        let size = reader.part.size
-        try await handle.write(at: UInt64(reader.part.offset)) {
-            guard position < size else { return nil }
-            let chunk = try await reader.read(at: position, count: piece)
-            guard chunk.count > 0 else {
-                throw StagingError.wrongLength(expected: size, received: position)
-            }
-            position += Int64(chunk.count)
-            if let buffer = chunk as? ByteBuffer { return buffer }
-            return chunk.withUnsafeBytes { ByteBuffer(bytes: $0) }
-        }
-    }
-
-    private static func readBack(_ part: Part, from handle: SFTPFile) async throws {
-        let found = try await sha256(of: handle, at: part.offset, length: part.size)
-        guard found == part.digest else {
-            throw TargetError(
-                .partFileLost,
-                "\(handle.path) at \(part.offset): expected \(part.digest), read back \(found)"
-            )
-        }
-    }
-
-    static func sha256(of handle: SFTPFile, at offset: Int64, length: Int64) async throws -> SHA256Digest {
-        let hasher = try SHA256Hasher()
-        try await handle.read(at: UInt64(offset), length: UInt64(length)) { piece in
-            try piece.withUnsafeReadableBytes { try hasher.update($0) }
-        }
-        return try hasher.finish()
-    }
-
-    /// How a part will be proven: where nothing else is asked for, by a digest if the target runs commands, by reading
-    /// back small parts and where nothing is flushed, else by size.
-    private func verification(on session: SFTPSession, size: Int64) async -> Verification {
-        switch options.verify {
-        case .digest: return .digest
-        case .size: return .size
-        case .readback: return .readback
-        case .auto:
-            // Taking a digest costs two processes on the target: reading a few bytes back is cheaper.
-            if size <= 65_536 { return .readback }
-            if await digests.isAvailable { return .digest }
-            let canFlush = session.capabilities.supports(SFTPExtension.fsync) || !options.flushes
-            return size <= Self.readBackSize || !canFlush ? .readback : .size
-        }
-    }
-
-    /// Version 3 has one code for most failures (draft-ietf-secsh-filexfer-02 §7): a full disk is told from the rest
-    /// by looking at the space that is left.
-    func explain(_ error: SFTPError, on session: SFTPSession, needed: Int64) async -> TargetError {
-        if session.capabilities.supports(SFTPExtension.statvfs),
-            let space = try? await session.statvfs(options.root), space.availableBytes < UInt64(max(needed, 1))
-        {
-            return TargetError(.diskFull, "\(space.availableBytes) bytes are left on the target: \(error)")
-        }
-        return TargetError(error)
     }
 }
 

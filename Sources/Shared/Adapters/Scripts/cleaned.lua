@@ -13,9 +13,11 @@ redis.call('ZREM', prefix .. 'active', upload.id)
 redis.call('ZREM', outbox(upload), 'clean:' .. upload.id, 'merge:' .. upload.id)
 if not upload.fields.cleanedAt then
   set(upload, 'cleanedAt', now)
-  -- A worker that was away meanwhile may still make a part file, unless the one that was begun became the final file.
+  -- A worker that was away meanwhile may still make a part file, unless the one that was begun became the final file. Where
+  -- parts lie apart or travel in the merge, late ones may still come.
   local preparations = number(upload, 'preparations')
-  if preparations > 1 or preparations == 1 and upload.fields.state ~= 'done' then
+  local isAlone = upload.fields.state == 'done' and (upload.fields.strategy or 'in-place') == 'in-place'
+  if preparations > 1 or preparations == 1 and not isAlone then
     set(upload, 'sweeps', 1)
     redis.call('ZADD', prefix .. 'sweeps:' .. upload.fields.target, digits(now + sweep_pauses[1]), upload.id)
   end

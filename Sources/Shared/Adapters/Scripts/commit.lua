@@ -1,7 +1,8 @@
 #!lua flags=allow-oom
 -- commit: records what the final file will be; from here nothing can be cancelled.
 -- KEYS    1 epoch, 2 upload
--- ARGV    1 epoch, 2 fence, 3 generation, 4 size, 5 digest (64 hexadecimal digits, or empty), 6 modified (seconds)
+-- ARGV    1 epoch, 2 fence, 3 generation, 4 size, 5 digest (64 hexadecimal digits, or empty), 6 modified (seconds),
+--         7 the proof of what was put together on the target (empty: that of the parts stays)
 -- RETURNS {'applied', upload, {}} | {'refused', 'fence'} | {'refused', 'generation', current or empty}
 --         | {'refused', 'state', state} | {'unknown'}
 
@@ -16,4 +17,6 @@ move(upload, state)
 set(upload, 'finalSize', ARGV[4])
 set(upload, 'finalDigest', ARGV[5] ~= '' and ARGV[5] or nil)
 set(upload, 'finalModified', ARGV[6])
+set(upload, 'sealedBy', ARGV[2])
+if ARGV[7] ~= '' then set(upload, 'verification', ARGV[7]) end
 return applied(upload)

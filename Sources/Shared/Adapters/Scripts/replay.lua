@@ -11,9 +11,8 @@ local fields = upload.fields
 if not transitions.replay[fields.state] then return refused_state(upload) end
 -- What is on the target is not to be trusted, or is gone: it is built anew, from an empty part file.
 if begins_anew[fields.reason] then
-  for _, field in ipairs({ 'generation', 'finalSize', 'finalDigest', 'finalModified', 'verification' }) do
-    set(upload, field, nil)
-  end
+  local built = { 'generation', 'strategy', 'finalSize', 'finalDigest', 'finalModified', 'sealedBy', 'verification' }
+  for _, field in ipairs(built) do set(upload, field, nil) end
   set(upload, 'shippedBytes', '0')
   set(upload, 'shippedParts', '0')
 end
@@ -33,6 +32,7 @@ move(upload, state)
 set(upload, 'fromState', nil)
 explain(upload, nil, nil)
 set(upload, 'attempts', '0')
+set(upload, 'restarts', nil)
 -- What parts' jobs have failed before counts no more.
 add(upload, 'round', 1)
 note(upload, 'replayed', ARGV[2])

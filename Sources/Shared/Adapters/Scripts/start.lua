@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- start: makes a prepared generation the current one, if the previous one still is.
 -- KEYS    1 epoch, 2 upload
--- ARGV    1 epoch, 2 generation, 3 previous generation (empty for none)
+-- ARGV    1 epoch, 2 generation, 3 previous generation (empty for none), 4 how it is built on the target
 -- RETURNS {'applied', upload, entries} | {'refused', 'generation', current or empty} | {'refused', 'state', state}
 --         | {'unknown'}
 
@@ -17,6 +17,7 @@ if current ~= previous or (current ~= '' and tonumber(current) > tonumber(genera
   return refused('generation', current)
 end
 set(upload, 'generation', generation)
+set(upload, 'strategy', ARGV[4])
 set(upload, 'shippedBytes', '0')
 set(upload, 'shippedParts', '0')
 set(upload, 'verification', nil)
@@ -27,7 +28,10 @@ if fields.state == 'merging' then
   if has_parts then move(upload, state) end
   if has_parts or previous ~= '' then revoke(upload) end
 end
-if previous ~= '' then note(upload, 'restarted') end
+if previous ~= '' then
+  note(upload, 'restarted')
+  add(upload, 'restarts', 1)
+end
 -- Brings the restart to its end if its worker dies before the ship jobs are recorded.
 if previous == '' then return applied(upload) end
 return applied(upload, { record_merge(upload) })

@@ -34,6 +34,9 @@ public struct RetryPolicy: Hashable, Sendable {
     /// How often it is tried again when the target has no room.
     public var diskFullAttempts: Int
 
+    /// How often an upload is begun anew on its target because its part file was lost or wrong.
+    static let restarts = 3
+
     /// The limits; the defaults keep a job trying for about an hour.
     public init(
         base: Duration = .seconds(2),

@@ -230,9 +230,13 @@ public struct Upload: Hashable, Sendable {
     public var shipped: Tally
     /// The current attempt to build it on the target; nil before the first.
     public var generation: Generation?
+    /// How that attempt is built; nil before the first.
+    public var strategy: MergeStrategy?
     /// How many part files were begun for it; one more after a rebuild, which cannot know. Only the first of all finds
     /// nothing of an older one beside it.
     public var preparations: Int
+    /// How often it was begun anew because its part file was lost or wrong, since its creation or its last replay.
+    public var restarts: Int
     /// The newest claim of its merge; nil before the first.
     public var fence: Fence?
     /// How often its merge was tried again.
@@ -241,10 +245,13 @@ public struct Upload: Hashable, Sendable {
     public var failure: Failure?
     /// What is known of the failure, while the upload has failed.
     public var deadLetter: DeadLetter?
-    /// The weakest proof that any of its parts on the target has; nil before the first.
+    /// The weakest proof that any of its parts on the target has; nil before the first. Once the parts were put together
+    /// there, of what was made of them.
     public var verification: Verification?
     /// What the final file will be, once the commit has begun.
     public var finalFile: FinalFile?
+    /// The claim under which the commit was begun; nil before it.
+    public var sealedBy: Fence?
     /// Whether the commit was one step; nil before it, false where the target could only do it in several.
     public var atomic: Bool?
     /// When it last changed.
@@ -260,12 +267,21 @@ public struct Upload: Hashable, Sendable {
         received = Tally()
         shipped = Tally()
         preparations = 0
+        restarts = 0
         attempts = 0
         updatedAt = record.createdAt
     }
 
     /// The upload's identifier.
     public var id: UploadID { record.id }
+
+    /// The part file of the current attempt; nil before the first. Of those that claims write, the one that a commit was
+    /// begun with, else that of the newest claim.
+    public var partFile: PartFile? {
+        guard let generation else { return nil }
+        return PartFile(upload: id, generation: generation, path: record.path, strategy: strategy ?? .inPlace)
+            .claimed(by: sealedBy ?? fence)
+    }
 
     /// Whether every part in staging is on the target too. An empty file has none, and needs no generation for that.
     public var isAllShipped: Bool { shipped == received && (generation != nil || received.parts == 0) }

@@ -62,36 +62,6 @@ public enum BreakerState: String, Hashable, Sendable, CaseIterable {
     case halfOpen = "half-open"
 }
 
-/// The hidden file on the target into which one generation's parts are written.
-public struct PartFile: Hashable, Sendable {
-    /// Of which upload.
-    public let upload: UploadID
-    /// In which attempt.
-    public let generation: Generation
-    /// The final file, in whose directory it lies.
-    public let path: TargetPath
-
-    /// The part file of an attempt.
-    public init(upload: UploadID, generation: Generation, path: TargetPath) {
-        self.upload = upload
-        self.generation = generation
-        self.path = path
-    }
-
-    /// `.ferry-<upload>.<generation>.part`
-    public var name: String { ".ferry-\(upload).\(generation).part" }
-
-    /// What the names of all part files of an upload begin with.
-    public static func prefix(of upload: UploadID) -> String { ".ferry-\(upload)." }
-
-    /// The generation in the name of a part file of this upload; nil for any other name.
-    public static func generation(inName name: String, of upload: UploadID) -> Generation? {
-        let prefix = prefix(of: upload)
-        guard name.hasPrefix(prefix), name.hasSuffix(".part") else { return nil }
-        return UInt64(name.dropFirst(prefix.count).dropLast(5)).map(Generation.init)
-    }
-}
-
 /// What lies at a path, without following a symbolic link.
 public struct FileFacts: Hashable, Sendable {
     /// What kind of thing.
@@ -153,14 +123,29 @@ public protocol TargetSession: Sendable {
     func facts(of path: TargetPath) async throws(TargetError) -> FileFacts?
     /// What lies at a part file's name; nil for nothing.
     func facts(of file: PartFile) async throws(TargetError) -> FileFacts?
+    /// How a generation that begins now is to be built.
+    func strategy() async throws(TargetError) -> MergeStrategy
     /// Makes room for a generation: the directory exists below the root and no symbolic link leads out, the disk has
     /// space for `size` bytes, and an empty part file of this generation is there, made anew (SFTP `CREAT|EXCL`,
-    /// draft-ietf-secsh-filexfer-02 §6.3). Touches no other part file.
+    /// draft-ietf-secsh-filexfer-02 §6.3), with a directory for parts that lie apart; of one that is streamed, nothing.
+    /// Touches no other part file.
     func prepare(_ file: PartFile, size: Int64?) async throws(TargetError)
-    /// Writes a part to its offset, flushes it, and proves that it arrived, as well as the target allows. Never makes
-    /// the part file: one that is gone is `partFileLost`. Leaves a time on the file by which `seal` sees whether it
-    /// was written into since.
+    /// Puts a part where its file's strategy wants it (its place in the part file, or a file of its own), flushes it, and
+    /// proves that it arrived, as well as the target allows. Never makes the part file, or the directory of parts: one
+    /// that is gone is `partFileLost`. Leaves a time on the part file by which `seal` sees whether it was written into
+    /// since. Where the bytes travel in the merge, it does nothing, and proves no more than `size`.
     func ship(_ reader: any PartReader, into file: PartFile) async throws(TargetError) -> Verification
+    /// Makes the part file out of the parts, which cover it in ascending order, and proves each in its place, as well as
+    /// the target allows; answers the weakest proof. Where parts are shipped to their places there is nothing to do, and
+    /// no proof: nil. It may be broken off at any point, done again, and done by two at once. Wrong bytes, or a part that
+    /// is gone, are `partFileLost`.
+    ///
+    /// - Parameter open: opens a staged part, where the bytes travel in the merge.
+    func assemble(
+        _ file: PartFile,
+        of parts: [Part],
+        from open: @escaping @Sendable (Part) async throws(StagingError) -> any PartReader
+    ) async throws(TargetError) -> Verification?
     /// Proves once more that the part file has a part's bytes at its place, by reading them; other bytes, or no file,
     /// are `partFileLost`.
     func prove(_ part: Part, in file: PartFile) async throws(TargetError)
@@ -172,10 +157,10 @@ public protocol TargetSession: Sendable {
     func digest(of path: TargetPath, size: Int64) async throws(TargetError) -> SHA256Digest?
     /// Flushes a final file whose part file somebody else renamed.
     func sync(_ path: TargetPath) async throws(TargetError)
-    /// Removes one part file; none is no error.
+    /// Removes one part file, and its directory of parts; none is no error.
     func remove(_ file: PartFile) async throws(TargetError)
-    /// Removes an upload's part files beside a final path, found by listing: those of generations before a given one,
-    /// or all. Answers how many there were.
+    /// Removes an upload's part files and directories of parts beside a final path, found by listing: those of
+    /// generations before a given one, or all. Answers how many there were.
     func removePartFiles(
         of upload: UploadID,
         beside path: TargetPath,

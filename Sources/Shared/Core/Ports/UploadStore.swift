@@ -72,13 +72,14 @@ public protocol UploadStore: Sendable {
 
     /// A number for a new generation, greater than any before, and the upload with that preparation counted.
     func nextGeneration(of id: UploadID) async throws(StoreError) -> (generation: Generation, upload: Upload)?
-    /// Makes a prepared generation the current one, if `previous` still is; every part counts as unshipped then.
-    /// With a `previous`, this is a restart: it ends a claim of the merge, and records a merge job, because the ship
+    /// Makes a prepared generation the current one, if `previous` still is; every part counts as unshipped then. How it is
+    /// built is recorded with it. With a `previous`, this is a restart: it ends a claim of the merge, and records a merge job, because the ship
     /// jobs are to be recorded again by `requeueShips`: a merge job that finds unshipped parts records them.
     func startGeneration(
         _ generation: Generation,
         of id: UploadID,
-        replacing previous: Generation?
+        replacing previous: Generation?,
+        by strategy: MergeStrategy
     ) async throws(StoreError) -> Change<WorkRefusal>
     /// Records ship jobs of up to `limit` parts that are received and not shipped, from an offset on; answers where
     /// to go on, nil at the end. Works while the index is being rebuilt.
@@ -104,12 +105,15 @@ public protocol UploadStore: Sendable {
     /// Gives a claim up early, so that the next one need not wait; the safety job becomes due at once. A cancelled
     /// task's goes out too.
     func release(_ id: UploadID, fence: Fence) async throws(StoreError)
-    /// Records what the final file will be; from here nothing can be cancelled.
+    /// Records what the final file will be, and under which claim; from here nothing can be cancelled.
+    ///
+    /// - Parameter verification: the proof of what was put together on the target; nil leaves that of the parts.
     func beginCommit(
         _ id: UploadID,
         fence: Fence,
         generation: Generation,
-        finalFile: FinalFile
+        finalFile: FinalFile,
+        verification: Verification?
     ) async throws(StoreError) -> Change<WorkRefusal>
     /// Records the commit, and the clean job.
     func finish(_ id: UploadID, fence: Fence, atomic: Bool) async throws(StoreError) -> Change<WorkRefusal>

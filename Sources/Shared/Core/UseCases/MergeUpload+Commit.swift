@@ -16,6 +16,7 @@ extension MergeUpload {
         } catch {
             // Whatever it said, it may have happened.
             if error.kind == .cancelled { throw .target(error) }
+            if error.kind == .partFileLost { throw .permanent(Failure(.targetCorrupts, error.detail)) }
             return try await settleCommit(upload, fence: fence)
         }
         switch result {
@@ -31,12 +32,11 @@ extension MergeUpload {
     /// Goes on where a commit was left: by another worker, or by this one when an answer did not come. Looks at both
     /// names, and never delivers a second time what may have been delivered and taken away.
     func settleCommit(_ upload: Upload, fence: Fence) async throws(WorkError) {
-        guard let finalFile = upload.finalFile, let generation = upload.generation else {
+        guard let finalFile = upload.finalFile, let file = upload.partFile else {
             throw .permanent(Failure(.internalError, "a commit was begun without a generation or a final file"))
         }
         let session = try ports.session(of: upload)
         let path = upload.record.path
-        let file = PartFile(upload: upload.id, generation: generation, path: path)
         let part = try await ports.reaching { () throws(TargetError) in try await session.facts(of: file) }
         guard let part else {
             let found = try await ports.reaching { () throws(TargetError) in try await session.facts(of: path) }
@@ -105,7 +105,8 @@ extension MergeUpload {
 
     private func isOurs(_ found: FileFacts?, _ upload: Upload, _ finalFile: FinalFile) async throws(WorkError) -> Bool {
         guard let found, found.kind == .file, found.size == finalFile.size else { return false }
-        if found.matches(finalFile) { return true }
+        // A gateway's times may be anything.
+        if found.matches(finalFile), upload.strategy?.shipsInMerge != true { return true }
         return try await hasOurContent(upload, finalFile)
     }
 

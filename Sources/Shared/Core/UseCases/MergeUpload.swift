@@ -1,4 +1,4 @@
-// A merge job: claim, prove, seal, commit. This file has the claim and the way up to the commit; the commit has its own.
+// A merge job: claim, prove, assemble, seal, commit. This file has the way up to the commit; the commit has its own.
 
 /// Merges uploads: makes the final file appear, whole and verified, in one step.
 public struct MergeUpload: Sendable {
@@ -87,17 +87,25 @@ public struct MergeUpload: Sendable {
                 return
             }
             switch error {
-            case .store(.unavailable), .store(.rebuilding): return await giveBack(upload.id, fence: fence)
-            case .store, .target, .staging, .permanent, .unwanted: break
+            case .store(.unavailable), .store(.rebuilding): await giveBack(upload.id, fence: fence)
+            case .store, .target, .staging, .permanent, .unwanted: await settle(error, of: upload, fence: fence)
             }
-            // Counted first, so that a target that loses file after file does not keep this up for ever.
-            _ = await ports.settle(error, of: .merge(upload.id), upload: upload, attempt: upload.attempts, fence: fence)
-            if case .target(let reason) = error, reason.kind == .partFileLost, upload.state == .merging,
-                let generation = upload.generation
-            {
-                // On an error the retry that was just recorded finds the same, and comes here again.
-                try? await generations.restart(upload, replacing: generation)
-            }
+        }
+    }
+
+    private func settle(_ error: WorkError, of upload: Upload, fence: Fence) async {
+        var loss: TargetError?
+        if upload.state == .merging, case .target(let reason) = error, reason.kind == .partFileLost { loss = reason }
+        let end = loss.flatMap { ports.endOfRestarts(upload, upload.generation, $0) }
+        // Counted first, so that a target that loses file after file does not keep this up for ever.
+        let (job, attempt) = (Job.merge(upload.id), upload.attempts)
+        _ = await ports.settle(end ?? error, of: job, upload: upload, attempt: attempt, fence: fence)
+        guard loss != nil, end == nil else { return }
+        // Under a claim that another has followed, what is gone may be this claim's own file only.
+        guard let now = try? await ports.store.upload(upload.id), now.fence == fence else { return }
+        if let generation = upload.generation {
+            // On an error the retry that was just recorded finds the same, and comes here again.
+            try? await generations.restart(upload, replacing: generation)
         }
     }
 
@@ -123,6 +131,15 @@ public struct MergeUpload: Sendable {
             found = nil
         }
         guard found != declared else { return }
+        try await strikeDamaged(upload)
+        guard let found else { throw .staging(.notFound) }
+        throw .permanent(
+            Failure(.digestMismatch, "the file's SHA-256 is \(found), but \(declared) was declared")
+        )
+    }
+
+    /// Strikes the first part that staging no longer has as it was acknowledged; where there is one, this merge is over.
+    private func strikeDamaged(_ upload: Upload) async throws(WorkError) {
         for part in try await parts(of: upload) where try await !isIntact(part, of: upload) {
             try await ports.reading { () throws(StagingError) in try await ports.staging.strike(part, of: upload.id) }
             let change = try await ports.asking { () throws(StoreError) in
@@ -131,10 +148,6 @@ public struct MergeUpload: Sendable {
             if case .applied(let upload, _) = change { ports.tellFailed(upload) }
             throw .unwanted
         }
-        guard let found else { throw .staging(.notFound) }
-        throw .permanent(
-            Failure(.digestMismatch, "the file's SHA-256 is \(found), but \(declared) was declared")
-        )
     }
 
     /// The SHA-256 of the whole file, from staging.
@@ -183,8 +196,8 @@ public struct MergeUpload: Sendable {
         let session = try ports.session(of: upload)
         let size = upload.record.size ?? 0
         // Only an empty file comes here without a generation: it has no part whose shipping would have begun one.
-        let generation = try await generations.current(of: upload)
-        let file = PartFile(upload: upload.id, generation: generation, path: upload.record.path)
+        let file = try await generations.current(of: upload).claimed(by: fence)
+        let verification = try await assemble(upload, file, size: size)
         let taken = try await ports.reaching { () throws(TargetError) in
             try await session.facts(of: upload.record.path)
         }
@@ -201,8 +214,9 @@ public struct MergeUpload: Sendable {
                 try await ports.store.beginCommit(
                     upload.id,
                     fence: fence,
-                    generation: generation,
-                    finalFile: finalFile
+                    generation: file.generation,
+                    finalFile: finalFile,
+                    verification: verification
                 )
             }
             guard case .applied(let committing, _) = change else { throw .unwanted }
@@ -210,6 +224,45 @@ public struct MergeUpload: Sendable {
             await sealed.close()
         } catch {
             await sealed.close()
+            throw error
+        }
+    }
+
+    /// Puts the parts together on the target, where they do not lie in their places already.
+    private func assemble(_ upload: Upload, _ file: PartFile, size: Int64) async throws(WorkError) -> Verification? {
+        guard file.strategy.keepsPartsApart || file.strategy.shipsInMerge else { return nil }
+        let session = try ports.session(of: upload)
+        let parts = try await parts(of: upload)
+        var end: Int64 = 0
+        for part in parts {
+            guard part.offset == end else {
+                throw .permanent(
+                    Failure(.internalError, "the parts of \(upload.id) do not follow one another at \(end)")
+                )
+            }
+            end = part.end
+        }
+        guard end == size else {
+            throw .permanent(Failure(.internalError, "the parts of \(upload.id) end at \(end), its file at \(size)"))
+        }
+        do throws(TargetError) {
+            return try await session.assemble(file, of: parts) { part throws(StagingError) in
+                try await openIntact(part, of: upload)
+            }
+        } catch {
+            if error.kind == .staging { try await strikeDamaged(upload) }
+            throw .target(error)
+        }
+    }
+
+    /// A staged part, hashed before its first byte is sent: a damaged one never reaches the target.
+    private func openIntact(_ part: Part, of upload: Upload) async throws(StagingError) -> any PartReader {
+        let reader = try await ports.staging.openPart(part, of: upload.id)
+        do throws(StagingError) {
+            guard try await reader.isIntact() else { throw .unreadable("\(part.size) bytes at \(part.offset)") }
+            return reader
+        } catch {
+            await reader.close()
             throw error
         }
     }

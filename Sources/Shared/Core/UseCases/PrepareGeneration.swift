@@ -11,9 +11,9 @@ struct PrepareGeneration: Sendable {
     /// How long one worker has for a preparation before another may begin one too.
     static let lease = Duration.seconds(10)
 
-    /// The current generation of an upload, started now if there is none.
-    func current(of upload: Upload) async throws(WorkError) -> Generation {
-        if let generation = upload.generation { return generation }
+    /// The part file of an upload's current generation, which is started now if there is none.
+    func current(of upload: Upload) async throws(WorkError) -> PartFile {
+        if let file = upload.partFile { return file }
         let name = "prepare:\(upload.id)"
         let holder = "\(ports.worker)#\(ports.surroundings.random())"
         let deadline = ports.surroundings.now() + Self.lease
@@ -29,18 +29,14 @@ struct PrepareGeneration: Sendable {
                 throw .target(TargetError(.cancelled, "waiting for another worker's preparation"))
             }
             pause = min(pause * 2, .milliseconds(200))
-            if let generation = try await wanted(upload.id).generation { return generation }
+            if let file = try await wanted(upload.id).partFile { return file }
         }
         do throws(WorkError) {
             let now = try await wanted(upload.id)
-            let generation: Generation
-            if let current = now.generation {
-                generation = current
-            } else {
-                generation = try await start(now, replacing: nil).generation
-            }
+            let file: PartFile
+            if let current = now.partFile { file = current } else { file = try await start(now, replacing: nil).file }
             try? await ports.leases.release(name, holder: holder)
-            return generation
+            return file
         } catch {
             try? await ports.leases.release(name, holder: holder)
             throw error
@@ -65,33 +61,37 @@ struct PrepareGeneration: Sendable {
     }
 
     private func start(_ upload: Upload, replacing previous: Generation?) async throws(WorkError)
-        -> (generation: Generation, safety: [OutboxEntry])
+        -> (file: PartFile, safety: [OutboxEntry])
     {
         let session = try ports.session(of: upload)
+        let strategy = try await ports.reaching { () throws(TargetError) in try await session.strategy() }
         let next = try await ports.asking { () throws(StoreError) in try await ports.store.nextGeneration(of: upload.id)
         }
         guard let next else { throw .unwanted }
-        let file = PartFile(upload: upload.id, generation: next.generation, path: upload.record.path)
+        let path = upload.record.path
+        let file = PartFile(upload: upload.id, generation: next.generation, path: path, strategy: strategy)
         try await ports.reaching { () throws(TargetError) in
             try await session.prepare(file, size: upload.record.size)
         }
         let change = try await ports.asking { () throws(StoreError) in
-            try await ports.store.startGeneration(next.generation, of: upload.id, replacing: previous)
+            try await ports.store.startGeneration(next.generation, of: upload.id, replacing: previous, by: strategy)
         }
-        guard case .applied(_, let safety) = change else {
+        guard case .applied(let started, let safety) = change else {
             // Somebody else's became current, or the upload is not wanted any more: this file is nobody's.
             try? await session.remove(file)
-            if case .refused(.staleGeneration(let current)) = change, let current { return (current, []) }
+            if case .refused(.staleGeneration) = change, let current = try await wanted(upload.id).partFile {
+                return (current, [])
+            }
             throw .unwanted
         }
         if next.upload.preparations > 1 {
             _ = try? await session.removePartFiles(
                 of: upload.id,
-                beside: upload.record.path,
+                beside: path,
                 before: next.generation
             )
         }
-        return (next.generation, safety)
+        return (started.partFile ?? file, safety)
     }
 }
 

@@ -29,6 +29,9 @@ public struct ShipPart: Sendable {
         } catch {
             let job = Job.ship(id, offset: offset)
             if case .target(let reason) = error, reason.kind == .partFileLost, let used {
+                if let end = ports.endOfRestarts(state.upload, used, reason) {
+                    return await ports.settle(end, of: job, upload: state.upload, attempt: state.attempt)
+                }
                 // The attempt counts, so that a target that loses file after file does not keep this up for ever.
                 do throws(WorkError) { try await generations.restart(state.upload, replacing: used) } catch {
                     return await ports.settle(error, of: job, upload: state.upload, attempt: state.attempt)
@@ -55,14 +58,13 @@ public struct ShipPart: Sendable {
                 await reader.close()
                 return try await strike(part, of: upload)
             }
-            let generation = try await generations.current(of: upload)
-            used = generation
-            let file = PartFile(upload: upload.id, generation: generation, path: upload.record.path)
+            let file = try await generations.current(of: upload)
+            used = file.generation
             let verification = try await ports.reaching { () throws(TargetError) in
                 try await session.ship(reader, into: file)
             }
             await reader.close()
-            try await record(part, of: upload, in: generation, verification)
+            try await record(part, of: upload, in: file.generation, verification)
         } catch {
             await reader.close()
             throw error

@@ -82,6 +82,13 @@ public struct WorkPorts: Sendable {
 
     // MARK: Failing
 
+    /// What is to be said of an upload whose part file was lost or wrong once more, where it was begun anew as often as is
+    /// allowed; nil where it may be again, or the file was not that of the upload's generation.
+    func endOfRestarts(_ upload: Upload, _ used: Generation?, _ reason: TargetError) -> WorkError? {
+        guard upload.restarts >= RetryPolicy.restarts, used != nil, used == upload.generation else { return nil }
+        return .permanent(Failure(.targetCorrupts, reason.detail))
+    }
+
     /// Records what an error means for a job: tried again later, or a dead letter.
     ///
     /// - Parameters:
