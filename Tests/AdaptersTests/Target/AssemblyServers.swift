@@ -143,22 +143,20 @@ extension TargetUnderTest {
 /// What ends an assembly as a kill does.
 struct Killed: Error {}
 
-/// Counts the steps of assemblies, and ends one at a step.
+/// Notes the steps of assemblies, and ends one after a step.
 final class StepCounter: Sendable {
-    private let state = Mutex((steps: [AssemblyStep](), end: Int?.none))
+    private let noted = Mutex([AssemblyStep]())
+    private let end: AssemblyStep?
 
-    /// - Parameter end: the number of the step after which it ends; nil for none.
-    init(endingAt end: Int? = nil) { state.withLock { $0.end = end } }
+    /// - Parameter end: the step after which it ends; nil for none.
+    init(endingAt end: AssemblyStep? = nil) { self.end = end }
 
-    var steps: [AssemblyStep] { state.withLock { $0.steps } }
+    var steps: [AssemblyStep] { noted.withLock { $0 } }
 
     var watch: AssemblyWatch {
         { step in
-            let isOver = self.state.withLock { state in
-                state.steps.append(step)
-                return state.end == state.steps.count - 1
-            }
-            if isOver { throw Killed() }
+            self.noted.withLock { $0.append(step) }
+            if step == self.end { throw Killed() }
         }
     }
 }

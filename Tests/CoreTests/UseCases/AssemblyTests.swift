@@ -26,6 +26,13 @@ struct AssemblyTests {
         }
     }
 
+    /// Lets a worker take the jobs of parts that were shipped without them, and looks whether all is well.
+    private static func expectArrived(_ id: UploadID, in world: World, _ comment: String = "") async throws {
+        try await world.startWorker()
+        try await world.settle()
+        try await world.expectArrived(id, file, at: "a", comment)
+    }
+
     private static func merge(_ id: UploadID, by worker: WorldProcess) async {
         guard case .claimed(let upload, let fence) = await worker.merge.claim(id) else { return }
         await Gate.$current.withValue(worker.gate) { await worker.merge.run(upload, fence: fence) }
@@ -36,7 +43,7 @@ struct AssemblyTests {
         try shipped(strategy) { world, id, worker in
             for other in MergeStrategy.allCases where other != strategy { world.target.nextStrategy = other }
             await Self.merge(id, by: worker)
-            try await world.expectArrived(id, Self.file, at: "a")
+            try await Self.expectArrived(id, in: world)
             #expect(world.server.index.uploads.first?.strategy == strategy)
         }
     }
@@ -55,7 +62,7 @@ struct AssemblyTests {
             try await world.clock.sleep(MergeUpload.lease + .seconds(1))
             await Self.merge(id, by: successor)
             #expect(successor.gate.crossings.count { $0 == "target.assemble.before" } == 2)
-            try await world.expectArrived(id, Self.file, at: "a")
+            try await Self.expectArrived(id, in: world)
         }
     }
 
