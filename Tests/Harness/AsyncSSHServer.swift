@@ -15,6 +15,8 @@ public final class AsyncSSHServer: SFTPServer {
         case slow(seconds: Double)
         /// Each connection is cut when it has carried so many bytes of file data.
         case losing(afterBytes: Int)
+        /// What a file would have behind so many bytes is refused, in these words.
+        case limited(bytes: Int, words: String)
         /// Half of what is written is dropped, and success reported.
         case shortWrites
         /// Answers to reads and writes name requests that were not made.
@@ -28,6 +30,7 @@ public final class AsyncSSHServer: SFTPServer {
             case .publishingGateway: ["publishing-gateway"]
             case .slow(let seconds): ["slow", String(seconds)]
             case .losing(let count): ["losing", String(count)]
+            case .limited(let count, let words): ["limited", String(count), words]
             case .shortWrites: ["short-writes"]
             case .wrongRequestIDs: ["wrong-ids"]
             case .oversizedPackets: ["oversized-packets"]

@@ -1,6 +1,6 @@
 """SFTP servers that are unlike OpenSSH's, for tests: gateways to object stores, slow ones, and ones that lie.
 
-usage: asyncssh_server.py DIR PORT KIND [VALUE]
+usage: asyncssh_server.py DIR PORT KIND [VALUE...]
 
 Run by scripts/servers/asyncssh, which makes the keys in DIR. The client sees DIR/root as "/".
 """
@@ -196,6 +196,18 @@ class Slow(Disk):
         os.rename(self.map_path(old), self.map_path(new))
 
 
+class Limited(Disk):
+    """Refuses in its own words what a file would have behind so many bytes."""
+
+    bytes = 0
+    words = ""
+
+    def write(self, file, offset, data):
+        if offset + len(data) > self.bytes:
+            raise asyncssh.SFTPFailure(self.words)
+        return super().write(file, offset, data)
+
+
 class ShortWrites(Disk):
     """Writes the first half of what it is sent, and says that all went well."""
 
@@ -260,6 +272,7 @@ KINDS = {
     "publishing-gateway": (PublishingGateway, GatewayHandler),
     "slow": (Slow, SlowHandler),
     "losing": (Losing, Handler),
+    "limited": (Limited, Handler),
     "short-writes": (ShortWrites, Handler),
     "wrong-ids": (Disk, WrongIDsHandler),
     "oversized-packets": (Disk, OversizedPacketsHandler),
@@ -285,12 +298,14 @@ async def serve(directory, port, server, handler):
 
 def main():
     if len(sys.argv) < 4 or sys.argv[3] not in KINDS:
-        sys.exit("usage: asyncssh_server.py DIR PORT %s [VALUE]" % "|".join(KINDS))
+        sys.exit("usage: asyncssh_server.py DIR PORT %s [VALUE...]" % "|".join(KINDS))
     directory, port, kind = sys.argv[1:4]
     if kind == "slow":
         Slow.seconds = float(sys.argv[4])
     elif kind == "losing":
         Losing.bytes = int(sys.argv[4])
+    elif kind == "limited":
+        Limited.bytes, Limited.words = int(sys.argv[4]), sys.argv[5]
     os.umask(0o022)
     logging.basicConfig(level=logging.INFO)
     asyncio.run(serve(directory, int(port), *KINDS[kind]))

@@ -164,6 +164,10 @@ public struct SFTPStatus: RawRepresentable, Sendable, Hashable, CustomStringConv
     public static let operationUnsupported = Self(rawValue: 8)
     /// SSH_FX_FILE_ALREADY_EXISTS of draft-ietf-secsh-filexfer-13 §9.1, which ProFTPD sends to clients of version 3, too.
     public static let fileAlreadyExists = Self(rawValue: 11)
+    /// The file system is full (version 6 and later; some servers send it anyway).
+    public static let noSpaceOnFileSystem = Self(rawValue: 14)
+    /// The account's quota is used up (version 6 and later; some servers send it anyway).
+    public static let quotaExceeded = Self(rawValue: 15)
 
     /// The draft's words for the code.
     public var description: String {
@@ -178,6 +182,8 @@ public struct SFTPStatus: RawRepresentable, Sendable, Hashable, CustomStringConv
         case 7: "connection lost"
         case 8: "operation unsupported"
         case 11: "file already exists"
+        case 14: "no space on file system"
+        case 15: "quota exceeded"
         default: "status \(rawValue)"
         }
     }

@@ -14,7 +14,7 @@ extension OnTargets {
         private static let old = Bytes.seeded(5, count: 70_000)
 
         /// All five ways, each on the servers that allow it.
-        private static let places =
+        static let places =
             TargetKind.servers.compactMap { kind -> AssemblyCase? in
                 guard case .server(let server) = kind else { return nil }
                 return AssemblyCase(strategy: .inPlace, server: server)

@@ -99,7 +99,7 @@ struct MortalTarget: TargetSession {
     }
 
     func facts(of path: TargetPath) async throws(TargetError) -> FileFacts? {
-        try await pass { () throws(TargetError) in try await base.facts(of: path) }
+        try await pass("facts(of:) path") { () throws(TargetError) in try await base.facts(of: path) }
     }
 
     func facts(of file: PartFile) async throws(TargetError) -> FileFacts? {
@@ -312,7 +312,8 @@ final class MergeUnderTest: Sendable {
         return id
     }
 
-    private func ship(_ id: UploadID, by worker: Worker) async throws {
+    /// Takes the jobs of parts that have to be shipped.
+    func ship(_ id: UploadID, by worker: Worker) async throws {
         let size = upload(id)?.record.size ?? 0
         for offset in stride(from: 0, to: size, by: Int64.Stride(Self.partSize)) {
             _ = await worker.ship.perform(id, offset: offset)

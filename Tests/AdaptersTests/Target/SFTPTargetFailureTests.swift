@@ -127,6 +127,27 @@ extension OnTargets {
             #expect(try await ChildProcess.run("umount", ["-l", root]).isSuccess)
         }
 
+        @Test(arguments: [
+            ("Disk quota exceeded", TargetError.Kind.quotaExceeded, "Disk quota exceeded"),
+            ("no", .failed, "bytes are left: is it a quota, or a limit of the server?"),
+        ])
+        func aLimitOfTheAccountIsTold(words: String, kind: TargetError.Kind, told: String) async throws {
+            let server = try await AsyncSSHServer.start(.limited(bytes: 100_000, words: words))
+            try await server.withTarget { test async throws in
+                let file = try PartFile.sample()
+                try await test.session.prepare(file, size: 180_000)
+                let first = BytesReader(Bytes.seeded(1, count: 90_000))
+                _ = try await test.session.ship(first, into: file)
+                let second = BytesReader(Bytes.seeded(2, count: 90_000), at: 90_000)
+                let error = await failure { _ = try await test.session.ship(second, into: file) }
+                #expect(error?.kind == kind)
+                #expect(error?.detail.contains(told) == true, "\(error?.detail ?? "")")
+                // What was there is untouched, and the session is well.
+                #expect(test.content(file) == first.bytes)
+                _ = try await test.session.ship(first, into: file)
+            }
+        }
+
         // MARK: Lost on the way
 
         @Test func sessionsKilledInTheMiddleOfAPart() async throws {

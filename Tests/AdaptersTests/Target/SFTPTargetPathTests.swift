@@ -105,31 +105,43 @@ extension OnTargets {
 
         // MARK: The root
 
-        @Test(arguments: TargetKind.servers) func aRootIsADirectoryOrALinkToOne(kind: TargetKind) async throws {
+        @Test(arguments: TargetKind.servers) func aRootIsADirectory(kind: TargetKind) async throws {
             guard case .server(let server) = kind else { return }
             let target = try await SharedServers.sftp(server)
             let place = "roots-\(UUID().uuidString)"
             func path(_ name: String) -> String { target.path("\(place)/\(name)") }
             try FileManager.default.createDirectory(atPath: path("real"), withIntermediateDirectories: true)
             try FileManager.default.createSymbolicLink(atPath: path("link"), withDestinationPath: "real")
+            try FileManager.default.createSymbolicLink(atPath: path("dangling"), withDestinationPath: "nowhere")
             try Data([1]).write(to: URL(fileURLWithPath: path("file")))
             for name in ["film.mov", "in/film.mov"] {
                 try await target.withTarget(kind: kind, root: "\(place)/missing") { test async throws in
                     // Not mounted, perhaps: that passes.
-                    #expect(try await prepareFails(test, name) == .failed)
-                    #expect(await failure { _ = try await test.session.inspect() }?.kind == .notFound)
+                    #expect(try await prepareFails(test, name) == .rootMissing)
+                    #expect(await failure { _ = try await test.session.inspect() }?.kind == .rootMissing)
+                    #expect(try await test.session.strategy() == .inPlace)
                     let file = try PartFile.sample(name)
                     #expect(try await test.session.facts(of: file) == nil)
                     #expect(
                         try await test.session.removePartFiles(of: file.upload, beside: file.path, before: nil) == 0
                     )
                 }
-                try await target.withTarget(kind: kind, root: "\(place)/file") { test async throws in
-                    let refusal = try await prepareFails(test, name)
-                    #expect(refusal == .pathRefused)
-                    #expect(await failure { _ = try await test.session.inspect() }?.kind == .pathRefused)
+                let before = try FileManager.default.contentsOfDirectory(atPath: path("real"))
+                for root in ["file", "link", "link/", "dangling"] {
+                    try await target.withTarget(kind: kind, root: "\(place)/\(root)") { test async throws in
+                        let comment = Comment(rawValue: root)
+                        #expect(try await prepareFails(test, name) == .rootRefused, comment)
+                        let error = await failure { _ = try await test.session.inspect() }
+                        #expect(error?.kind == .rootRefused, comment)
+                        if root == "link" {
+                            #expect(error?.detail.hasSuffix("/real: name the directory itself") == true)
+                        }
+                        // Not even to try what can be done there.
+                        _ = try await test.session.strategy()
+                        #expect(try FileManager.default.contentsOfDirectory(atPath: path("real")) == before, comment)
+                    }
                 }
-                for root in ["link", "link/", "real"] {
+                for root in ["real", "real/"] {
                     try await target.withTarget(kind: kind, root: "\(place)/\(root)") { test async throws in
                         let file = try PartFile.sample(name)
                         try await test.session.prepare(file, size: nil)

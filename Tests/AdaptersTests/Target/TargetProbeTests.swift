@@ -123,7 +123,7 @@ extension OnTargets {
             try await server.withTarget(root: "missing") { test async throws in
                 #expect(try await test.session.strategy() == .inPlace)
                 let file = try PartFile.sample()
-                #expect(await failure { try await test.session.prepare(file, size: nil) }?.kind == .failed)
+                #expect(await failure { try await test.session.prepare(file, size: nil) }?.kind == .rootMissing)
                 #expect(!FileManager.default.fileExists(atPath: server.path("missing")))
             }
         }

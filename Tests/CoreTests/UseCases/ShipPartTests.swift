@@ -56,7 +56,7 @@ struct ShipPartTests {
             try await client.put(1, of: id, Self.file[..<4_096])
             let job = Job.ship(id, offset: 0)
             for (kind, attempts) in [
-                (TargetError.Kind.interrupted, 1), (.unreachable, 1), (.failed, 2), (.diskFull, 3),
+                (TargetError.Kind.failed, 1), (.unreachable, 1), (.rootMissing, 2), (.quotaExceeded, 3),
             ] {
                 world.target.faults.plant(TargetError(kind, "planted"), in: .ship)
                 #expect(await worker.ship.perform(id, offset: 0) == .done)
@@ -69,6 +69,7 @@ struct ShipPartTests {
             for (kind, reason) in [
                 (TargetError.Kind.permissionDenied, FailureReason.permissionDenied), (.loginRefused, .loginRefused),
                 (.hostKeyMismatch, .hostKeyMismatch), (.noCommonAlgorithm, .noCommonAlgorithm),
+                (.rootRefused, .rootRefused), (.pathRefused, .pathRefused),
             ] {
                 guard case .applied = try await worker.store.replay(id, overwrite: nil) else {
                     Issue.record("not replayed"); return

@@ -55,7 +55,7 @@ def place(offset, size, name):
             try:
                 count = os.copy_file_range(source, target, size - position, position, offset + position)
             except (AttributeError, OSError) as error:
-                if getattr(error, "errno", None) == errno.ENOSPC:
+                if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
                     raise
                 data = os.pread(source, 4 << 20, position)
                 count = os.pwrite(target, data, offset + position) if data else 0
@@ -89,4 +89,4 @@ try:
 except FileNotFoundError as error:
     fail("lost", error)
 except OSError as error:
-    fail("full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "write", error)
+    fail({errno.ENOSPC: "full", errno.EDQUOT: "quota"}.get(error.errno, "write"), error)

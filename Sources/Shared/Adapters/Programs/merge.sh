@@ -64,7 +64,8 @@ place() {
     { [ -d "$directory" ] && is_file "$part" && is_file "$source"; } || fail lost
     [ "$(($(wc -c <"$source")))" = "$bytes" ] || fail lost
     # Both have the same open file, so that one begins to write where the other has put its position.
-    { dd if=/dev/null bs=1 seek="$offset" conv=notrunc 2>/dev/null && cat "$source"; } 1<>"$part" || fail write
+    said=$({ dd if=/dev/null bs=1 seek="$offset" conv=notrunc 2>/dev/null && LC_ALL=C cat "$source"; } 2>&1 1<>"$part") ||
+        case $said in *'o space left'*) fail full ;; *'uota exceeded'*) fail quota ;; *) fail write ;; esac
     # What another generation has taken away meanwhile was made anew by the shell: nobody's file.
     [ -d "$directory" ] || { rm -f "$part"; fail lost; }
     if [ "$flush" = 1 ]; then

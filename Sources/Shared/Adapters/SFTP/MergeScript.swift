@@ -114,6 +114,7 @@ struct MergeScript: Sendable {
         switch error {
         case "lost": throw TargetError(.partFileLost, detail)
         case "full": throw TargetError(.diskFull, detail)
+        case "quota": throw TargetError(.quotaExceeded, detail)
         case "busy": throw TargetError(.interrupted, detail)
         default: throw TargetError(.failed, detail)
         }

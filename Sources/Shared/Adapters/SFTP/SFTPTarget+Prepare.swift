@@ -46,13 +46,7 @@ extension SFTPTarget {
 
     /// Makes sure that a directory is there, below the root, and that no symbolic link on the way leads out.
     private func ensure(_ components: [String], at directory: String, on session: SFTPSession) async throws {
-        guard let attributes = try await Self.stat(options.root, on: session) else {
-            // A disk that is not mounted comes back; a client's path is not to blame.
-            throw TargetError(.failed, "the root \(options.root) is missing")
-        }
-        guard attributes.isDirectory else {
-            throw TargetError(.pathRefused, "the root \(options.root) is not a directory")
-        }
+        try await Self.check(root: options.root, on: session)
         guard !components.isEmpty else { return }
         let root = try await session.realpath(options.root)
         if let attributes = try await Self.stat(directory, on: session) {
@@ -61,6 +55,21 @@ extension SFTPTarget {
             return
         }
         try await makeDirectories(components, below: root, on: session)
+    }
+
+    /// The root is the directory that was configured, and not what somebody lets its name lead to.
+    static func check(root: String, on session: SFTPSession) async throws {
+        // With a slash at its end it would be what a link leads to.
+        let name = String(root.reversed().drop { $0 == "/" }.reversed())
+        guard let found = try await lstat(name.isEmpty ? "/" : name, on: session) else {
+            // A disk that is not mounted comes back; a client's path is not to blame.
+            throw TargetError(.rootMissing, "the root \(root) is missing; is it mounted?")
+        }
+        if found.isSymbolicLink {
+            let end = (try? await session.realpath(root)).map { ", to \($0)" } ?? ""
+            throw TargetError(.rootRefused, "the root \(root) is a symbolic link\(end): name the directory itself")
+        }
+        guard found.isDirectory else { throw TargetError(.rootRefused, "the root \(root) is not a directory") }
     }
 
     /// Step by step, so that nothing is made behind a link that leads out.

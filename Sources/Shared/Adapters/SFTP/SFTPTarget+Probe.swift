@@ -88,7 +88,9 @@ extension SFTPTarget {
             probe = try await withSession { try await self.probes.probe(on: $0, options) }
         } catch {
             switch error.kind {
-            case .notFound, .permissionDenied, .diskFull, .failed, .unsupported, .pathRefused:
+            case .notFound, .permissionDenied, .diskFull, .quotaExceeded, .failed, .unsupported, .pathRefused,
+                .rootMissing,
+                .rootRefused:
                 // Nothing can be tried there now; preparing a part file says what is wrong, if it is not only the root
                 // itself that takes no files.
                 return (options.merge ?? .inPlace, "it could not be tried: \(error.detail)", nil)
@@ -112,9 +114,7 @@ extension SFTPTarget {
             // Asked after a session is there, so that a refused login is tried once, not twice.
             let takesDigests = await self.digests.isAvailable
             let capabilities = session.capabilities
-            guard FileFacts(try await session.stat(root)).kind == .directory else {
-                throw TargetError(.pathRefused, "the root \(root) is not a directory")
-            }
+            try await Self.check(root: root, on: session)
             var facts = [
                 "server": capabilities.transport.serverIdent,
                 "cipher": capabilities.transport.cipher,

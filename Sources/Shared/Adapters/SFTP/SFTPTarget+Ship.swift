@@ -173,11 +173,17 @@ extension SFTPTarget {
     /// Version 3 has one code for most failures (draft-ietf-secsh-filexfer-02 §7): a full disk is told from the rest
     /// by looking at the space that is left.
     func explain(_ error: SFTPError, on session: SFTPSession, needed: Int64) async -> TargetError {
-        if session.capabilities.supports(SFTPExtension.statvfs),
-            let space = try? await session.statvfs(options.root), space.availableBytes < UInt64(max(needed, 1))
-        {
+        let plain = TargetError(error)
+        guard plain.kind == .failed, session.capabilities.supports(SFTPExtension.statvfs),
+            let space = try? await session.statvfs(options.root)
+        else { return plain }
+        guard space.availableBytes >= UInt64(max(needed, 1)) else {
             return TargetError(.diskFull, "\(space.availableBytes) bytes are left on the target: \(error)")
         }
-        return TargetError(error)
+        guard case .status(_, _, "write", _) = error else { return plain }
+        return TargetError(
+            .failed,
+            "\(error), though \(space.availableBytes) bytes are left: is it a quota, or a limit of the server?"
+        )
     }
 }

@@ -22,6 +22,10 @@ extension TargetError {
             case .status(.noSuchFile, _, _, _): .notFound
             case .status(.permissionDenied, _, _, _): .permissionDenied
             case .status(.operationUnsupported, _, _, _): .unsupported
+            case .status(.noSpaceOnFileSystem, _, _, _): .diskFull
+            case .status(.quotaExceeded, _, _, _): .quotaExceeded
+            // Version 3 has no code for it: whoever says more says it in words.
+            case .status(.failure, let message, _, _) where message.lowercased().contains("quota"): .quotaExceeded
             case .status(.noConnection, _, _, _), .status(.connectionLost, _, _, _): .interrupted
             case .status: .failed
             }

@@ -31,6 +31,7 @@ struct TargetProbing: Sendable {
     func run() async throws -> TargetProbe {
         let name = "\(root.hasSuffix("/") ? root : root + "/").ferry-probe.\(suffix)"
         let other = name + ".2"
+        try await SFTPTarget.check(root: root, on: session)
         await remove(name, other, name + ".3")
         do {
             let probe = try await look(name, other)

@@ -4,7 +4,7 @@
 public enum ErrorClass: Hashable, Sendable {
     /// It may pass by itself: try again later, a limited number of times.
     case transient(Failure)
-    /// The target has no room: try again later, fewer times.
+    /// The target has no room, or none for this account: try again later, fewer times.
     case diskFull(Failure)
     /// The target cannot be reached: wait without spending attempts.
     case unreachable(Failure)

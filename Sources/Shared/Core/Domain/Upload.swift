@@ -149,6 +149,12 @@ public enum FailureReason: String, Hashable, Sendable, CaseIterable {
     case targetCorrupts = "target-corrupts"
     /// The target has no room.
     case diskFull = "disk-full"
+    /// The account may not store more on the target.
+    case quotaExceeded = "quota-exceeded"
+    /// The target's root is not there.
+    case rootMissing = "root-missing"
+    /// The target's root is a symbolic link, or not a directory.
+    case rootRefused = "root-refused"
     /// The target refuses the directory or the file.
     case permissionDenied = "permission-denied"
     /// The target refuses the login.

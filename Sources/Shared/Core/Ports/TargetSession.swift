@@ -18,6 +18,12 @@ public struct TargetError: Error, Hashable, Sendable, CustomStringConvertible {
         case permissionDenied
         /// The target has no room.
         case diskFull
+        /// The account may not store more on the target, though there is room.
+        case quotaExceeded
+        /// The root is not there: not mounted, perhaps.
+        case rootMissing
+        /// The root is a symbolic link, or not a directory.
+        case rootRefused
         /// There is nothing at the path.
         case notFound
         /// The part file is gone, too short or wrong: a new generation is needed.
