@@ -43,6 +43,7 @@ struct AssemblyCase: Hashable, Sendable, CustomTestStringConvertible {
     func withTarget(
         root: String? = nil,
         verify: SFTPTargetOptions.Verify = .auto,
+        recordedEvery: Int64 = 0,
         reached: @escaping AssemblyWatch = { _ in },
         _ body: (TargetUnderTest) async throws -> Void
     ) async throws {
@@ -58,6 +59,7 @@ struct AssemblyCase: Hashable, Sendable, CustomTestStringConvertible {
             root: root,
             verify: verify,
             merge: strategy,
+            recordedEvery: recordedEvery,
             reached: reached,
             body
         )

@@ -76,6 +76,22 @@ extension OnTargets {
             }
         }
 
+        @Test("A record is written for so many bytes, and in the end", arguments: AssemblyCase.apartOnServers)
+        func records(at place: AssemblyCase) async throws {
+            // A script records every part: that costs no round trip.
+            guard place.strategy != .script else { return }
+            let steps = StepCounter()
+            try await place.withTarget(recordedEvery: 80_000, reached: steps.watch) { test async throws in
+                let file = try place.file()
+                let cut = Cut([50_000, 30_000, 79_999, 1, 10])
+                try await test.shipAll(cut, into: file)
+                _ = try await test.assemble(file, cut)
+                #expect(test.content(file) == cut.whole)
+                let recorded = steps.steps.compactMap { if case .recorded(let index) = $0 { index } else { nil } }
+                #expect(recorded == [1, 3, 4])
+            }
+        }
+
         @Test(arguments: AssemblyCase.apartOnServers)
         func aGenerationThatWasTakenAwayStaysAway(at place: AssemblyCase) async throws {
             let cut = Cut(Self.sizes)

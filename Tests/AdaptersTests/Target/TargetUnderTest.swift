@@ -167,6 +167,7 @@ extension SFTPServer {
         verify: SFTPTargetOptions.Verify = .auto,
         merge: MergeStrategy? = nil,
         change: (inout SSHConfiguration) -> Void = { _ in },
+        recordedEvery: Int64 = 0,
         reached: @escaping AssemblyWatch = { _ in },
         _ body: (TargetUnderTest) async throws -> Void
     ) async throws {
@@ -177,7 +178,14 @@ extension SFTPServer {
         var account = account
         change(&account)
         let options = SFTPTargetOptions(root: clientPath(directory), verify: verify, merge: merge)
-        let target = SFTPTarget(account, options: options, sessions: 2, logger: silent, reached: reached)
+        let target = SFTPTarget(
+            account,
+            options: options,
+            sessions: 2,
+            logger: silent,
+            recordedEvery: recordedEvery,
+            reached: reached
+        )
         let test = TargetUnderTest(
             kind: kind,
             session: target,

@@ -33,6 +33,8 @@ extension SFTPTarget {
     static let copyLength: Int64 = 64 << 20
     /// What a relay reads before it writes it on, in bytes.
     static let relayLength = 1 << 20
+    /// How much may be in its place without being recorded, by bytes and by time: what a kill costs.
+    static let unrecorded: (bytes: Int64, time: Duration) = (64 << 20, .seconds(2))
 
     /// Makes the part file out of the parts, and proves each in its place.
     public func assemble(
@@ -79,37 +81,49 @@ extension SFTPTarget {
         let flushes = options.flushes && session.capabilities.supports(SFTPExtension.fsync)
         let size = Int64(clamping: try await handle.fstat().size ?? 0)
         let record = try await record(of: file, on: session)
-        for index in (record?.start(of: parts, fileSize: size) ?? 0)..<parts.count {
+        let start = record?.start(of: parts, fileSize: size) ?? 0
+        var recorded = (end: start == 0 ? 0 : parts[start - 1].end, at: ContinuousClock.now)
+        for index in start..<parts.count {
             let part = parts[index]
-            let source = try await openPart(part, of: file, on: session)
+            let source = try await Self.openPartFile(place(of: part, in: file).name, .read, on: session)
             do {
-                if file.strategy == .copy {
-                    try await Self.copy(part, from: source, to: handle)
-                } else {
-                    try await Self.relay(part, from: source, to: handle, fileSize: size)
+                async let isWhole: Void = Self.check(source, has: part)
+                do {
+                    if file.strategy == .copy {
+                        try await Self.copy(part, from: source, to: handle)
+                    } else {
+                        try await Self.relay(part, from: source, to: handle)
+                    }
+                } catch {
+                    // A part that is too short is why, whatever the server says of it.
+                    try await isWhole
+                    throw error
                 }
+                try await isWhole
             } catch {
                 try? await source.close()
                 throw error
             }
             try await source.close()
             try await reached(.placed(index))
+            guard
+                part.end - recorded.end >= recordedEvery || .now - recorded.at >= Self.unrecorded.time
+                    || index == parts.count - 1
+            else { continue }
             // A record must not outlive what it tells of.
             if flushes { try await handle.fsync() }
             try await reached(.flushed(index))
             try await write(AssemblyRecord(next: index + 1, size: part.end), of: file, on: session)
             try await reached(.recorded(index))
+            recorded = (part.end, .now)
         }
     }
 
-    private func openPart(_ part: Part, of file: PartFile, on session: SFTPSession) async throws -> SFTPFile {
-        let source = try await Self.openPartFile(place(of: part, in: file).name, .read, on: session)
+    private static func check(_ source: SFTPFile, has part: Part) async throws {
         let size = try await source.fstat().size
         guard size == UInt64(part.size) else {
-            try? await source.close()
             throw TargetError(.partFileLost, "\(source.path) has \(size ?? 0) bytes instead of \(part.size)")
         }
-        return source
     }
 
     /// Has the server copy a part.
@@ -128,18 +142,12 @@ extension SFTPTarget {
     }
 
     /// Reads a part and writes it on; its bytes are hashed on the way.
-    ///
-    /// - Parameter fileSize: how long the part file was. A server that only writes at its end refuses what lies before.
-    private static func relay(
-        _ part: Part,
-        from source: SFTPFile,
-        to handle: SFTPFile,
-        fileSize: Int64
-    ) async throws {
+    private static func relay(_ part: Part, from source: SFTPFile, to handle: SFTPFile) async throws {
         do {
             try await relay(part, from: source, to: handle, skipping: 0)
         } catch SFTPError.status(let code, let message, let operation, let path) {
-            let skipped = fileSize - part.offset
+            // A server that only writes at a file's end refuses what lies before it.
+            let skipped = Int64(clamping: try await handle.fstat().size ?? 0) - part.offset
             guard code == .failure || code == .operationUnsupported, skipped > 0 else {
                 throw SFTPError.status(code: code, message: message, operation: operation, path: path)
             }

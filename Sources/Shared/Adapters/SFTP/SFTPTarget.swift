@@ -56,6 +56,8 @@ public final class SFTPTarget: TargetSession {
     let logger: Logger
     /// Told of every step of an assembly; what it throws ends the assembly there.
     let reached: AssemblyWatch
+    /// How many bytes may be in their places without being recorded.
+    let recordedEvery: Int64
 
     /// A target with a pool of so many sessions and helpers of its own; nothing is connected yet.
     init(
@@ -64,6 +66,7 @@ public final class SFTPTarget: TargetSession {
         sessions: Int,
         gate: (any ConnectionGate)? = nil,
         logger: Logger,
+        recordedEvery: Int64 = SFTPTarget.unrecorded.bytes,
         reached: @escaping AssemblyWatch
     ) {
         self.options = options
@@ -73,6 +76,7 @@ public final class SFTPTarget: TargetSession {
         probes = ProbeMemory(configuration: ssh, logger: logger)
         account = ssh
         self.logger = logger
+        self.recordedEvery = recordedEvery
         self.reached = reached
     }
 
