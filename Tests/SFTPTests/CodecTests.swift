@@ -54,6 +54,12 @@ import Testing
             try decode([101, 0, 0, 0, 9, 0, 0, 0, 2, 0, 0, 0, 2, 110, 111, 0, 0, 0, 0])
                 == .reply(id: 9, .status(.noSuchFile, message: "no"))
         )
+        // ProFTPD answers some requests twice in one packet.
+        let refusal: [UInt8] = [101, 0, 0, 0, 9, 0, 0, 0, 3, 0, 0, 0, 1, 110, 0, 0, 0, 1, 101]
+        #expect(try decode(refusal + refusal) == .reply(id: 9, .status(.permissionDenied, message: "n")))
+        for wrong in [refusal + refusal.dropLast() + [102], refusal + refusal + [1], refusal + refusal.dropLast()] {
+            #expect(throws: SFTPError.self) { try decode(wrong) }
+        }
         // Servers of version 2 end after the code.
         #expect(try decode([101, 0, 0, 0, 9, 0, 0, 0, 0]) == .reply(id: 9, .status(.ok, message: "")))
         #expect(try decode([102, 0, 0, 0, 1, 0, 0, 0, 2, 5, 6]) == .reply(id: 1, .handle([5, 6])))

@@ -36,6 +36,7 @@ enum InboundPacket: Sendable, Equatable {
             // Servers older than version 3 send neither message nor language.
             let message = reader.isAtEnd ? "" : try reader.message()
             if !reader.isAtEnd { _ = try reader.string("language tag", atMost: PacketBounds.path) }
+            reader.skipRepetition(of: packet)
             reply = .status(code, message: message)
         case PacketType.handle:
             reply = .handle(Array(try reader.string("handle", atMost: PacketBounds.handle).readableBytesView))
@@ -82,6 +83,13 @@ struct PacketReader {
     mutating func rest() -> ByteBuffer {
         defer { buffer.moveReaderIndex(forwardBy: buffer.readableBytes) }
         return buffer.slice()
+    }
+
+    /// Skips what was read, if it comes once more. ProFTPD 1.3.8 answers a refused `fsetstat` twice in one packet.
+    mutating func skipRepetition(of packet: ByteBuffer) {
+        let length = packet.readableBytes - buffer.readableBytes
+        guard buffer == packet.getSlice(at: packet.readerIndex, length: length) else { return }
+        buffer.moveReaderIndex(forwardBy: length)
     }
 
     func finish() throws(SFTPError) {
