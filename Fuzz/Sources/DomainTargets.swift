@@ -46,6 +46,13 @@ extension FuzzTarget {
             expect(digest.hex == text.lowercased(), "a digest is written as it came")
             expect(SHA256Digest(bytes: digest.bytes) == digest, "a digest is its bytes")
         }
+        if let mode = FileMode(octal: text) {
+            expect(mode.bits <= 0o777 && mode.bits & 0o400 != 0, "\(mode) is nine bits, and lets its owner read")
+            expect(FileMode(octal: mode.description) == mode, "\(mode) is read as it is written")
+        }
+        if let time = Timestamp(rfc3339: text), let again = Timestamp(rfc3339: time.description) {
+            expect(time.microseconds - again.microseconds < 1_000 && again <= time, "\(time) is read as it is written")
+        }
         if let id = UploadID(text) {
             expect(bytes.count == 32 && bytes.allSatisfy { "0123456789abcdef".utf8.contains($0) }, "\(id) is one")
         }

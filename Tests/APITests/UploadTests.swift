@@ -22,13 +22,50 @@ struct UploadTests {
             #expect(upload["owner"]?.text == "alice" && upload["state"]?.text == "receiving")
             #expect(upload["path"]?.text == "in/ä.bin" && upload["metadata"]?["k"]?.text == "v\r\nx")
             #expect(upload["size"]?.number == 9_000 && upload["partSize"]?.number == 4_096)
-            for key in ["digest", "generation", "merge", "verification", "atomic", "error", "endedAt"] {
+            for key in [
+                "mode", "modifiedAt", "digest", "generation", "merge", "verification", "atomic", "error", "endedAt",
+            ] {
                 #expect(upload[key] == .null, "\(key)")
             }
             let shown = try await api.request("GET", "/v1/uploads/\(id)").json()
             #expect(shown["receivedParts"]?.text == "" && shown["shippedParts"]?.text == "")
             #expect(shown.keys == upload.keys.union(["receivedParts", "shippedParts"]))
         }
+    }
+
+    @Test func whatTheFileIsToHaveIsKeptAndShown() async throws {
+        let fixture = try await APIFixture()
+        try await fixture.serve { api in
+            let more = #","mode":"640","modifiedAt":"2026-01-31T10:05:00.25+01:00""#
+            let id = try await api.create("a", more: more)
+            let shown = try await api.request("GET", "/v1/uploads/\(id)").json()
+            #expect(shown["mode"]?.text == "0640" && shown["modifiedAt"]?.text == "2026-01-31T09:05:00.250Z")
+            let fields = ["Mode": "0400", "Modified-At": "2026-01-31T09:05:00Z"]
+            let file = try await api.request("PUT", "/v1/files/web-1/b", fields: fields, body: [1])
+            #expect(file.status == 202)
+            #expect(try file.json()["mode"]?.text == "0400")
+            #expect(try file.json()["modifiedAt"]?.text == "2026-01-31T09:05:00.000Z")
+        }
+    }
+
+    @Test(arguments: [
+        ("mode", #""rw-r--r--""#), ("mode", #""1644""#), ("mode", #""0044""#), ("mode", #""""#), ("mode", "416"),
+        ("modifiedAt", #""yesterday""#), ("modifiedAt", #""2026-01-31""#), ("modifiedAt", "1769850300"),
+        ("modifiedAt", #""1969-12-31T23:59:59Z""#), ("modifiedAt", #""2106-02-07T06:28:16Z""#),
+    ])
+    func whatNoFileCanHaveIsRefusedByName(field: String, value: String) async throws {
+        let fixture = try await APIFixture()
+        try await fixture.serve { api in
+            let body = #"{"target":"web-1","path":"a","\#(field)":\#(value)}"#
+            let answer = try await api.json("POST", "/v1/uploads", body)
+            #expect(answer.status == 422 && answer.problem == "invalid-request")
+            #expect(try answer.json()["field"]?.text == field)
+            guard value.hasPrefix("\"") else { return }
+            let fields = [field == "mode" ? "Mode" : "Modified-At": String(value.dropFirst().dropLast())]
+            let file = try await api.request("PUT", "/v1/files/web-1/a", fields: fields, body: [1])
+            #expect(file.status == 422 && file.problem == "invalid-request")
+        }
+        #expect(try await fixture.staging.uploads(after: nil, touchedSince: nil, limit: 10).isEmpty)
     }
 
     @Test func partsComeInAnyOrderAndInParallel() async throws {

@@ -203,6 +203,10 @@ struct UploadStoreOutboxConformance {
         for text in ["a:b", "'\"; redis.call('FLUSHALL') --", "%d %s $1 {id}", "ö/日本/🛳️ x", "\u{301}é", "KEYS[1] * ?"] {
             var record = try index.record(path: text, key: text, metadata: [text: text, "": "\n\0\u{1}"])
             record.fingerprint = text
+            record.attributes = FinalAttributes(
+                mode: FileMode(octal: "0600"),
+                modifiedAt: Timestamp(microseconds: 1_700_000_000_123_456)
+            )
             let created = try await index.created(record)
             #expect(created.record == record)
             #expect(try await index.store.upload(record.id) == created)

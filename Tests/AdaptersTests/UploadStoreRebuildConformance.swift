@@ -48,12 +48,13 @@ struct UploadStoreRebuildConformance {
     @Test("Without endings an upload receives again", arguments: StoreUnderTest.allCases)
     func receiving(_ kind: StoreUnderTest) async throws {
         let index = try await kind.index()
-        let record = try index.record(
+        var record = try index.record(
             key: "k",
             metadata: ["a": "b"],
             createdAt: index.now() - .seconds(9_000),
             lifetime: .seconds(5_000)
         )
+        record.attributes = FinalAttributes(mode: FileMode(octal: "0640"), modifiedAt: time(7))
         let staged = StagedUpload(record: record, parts: [part(0), part(20)], markers: [])
         let restored = try applied(try await index.store.restore(staged))
         #expect(restored.upload.state == .receiving)

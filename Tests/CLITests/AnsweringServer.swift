@@ -9,6 +9,7 @@ import Synchronization
 struct SeenRequest: Sendable {
     var line: String
     var authorization: String?
+    var body = ""
 }
 
 /// An answer: status, body, and when to ask again.
@@ -75,7 +76,13 @@ private final class AnswerHandler: ChannelInboundHandler {
             line = "\(head.method) \(head.uri)"
             let request = SeenRequest(line: line, authorization: head.headers.first(name: "Authorization"))
             requests.seen.withLock { $0.append(request) }
-        case .body: break
+        case .body(let bytes):
+            // A connection has one request at a time, but the server may have several connections.
+            let line = line
+            requests.seen.withLock { seen in
+                guard let index = seen.lastIndex(where: { $0.line == line }) else { return }
+                seen[index].body += String(buffer: bytes)
+            }
         case .end: respond(answer(line), context)
         }
     }

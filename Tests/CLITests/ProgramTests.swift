@@ -24,6 +24,14 @@ struct ProgramTests {
         url: String,
         token: String? = "secret"
     ) async throws -> ChildProcess.Report {
+        try await ferry(arguments, url: url, token: token)
+    }
+
+    private func ferry(
+        _ arguments: [String],
+        url: String,
+        token: String? = "secret"
+    ) async throws -> ChildProcess.Report {
         try await ChildProcess.run(
             BuiltPrograms.path("ferry"),
             arguments,
@@ -70,6 +78,36 @@ struct ProgramTests {
         #expect(report.exit == .status(code), "\(report.errors)")
         #expect(report.errors == "ferry: upload \(Self.id) failed: \(reason): it said no\n")
         #expect(report.output.isEmpty)
+        withExtendedLifetime(directory) {}
+    }
+
+    @Test("Files get the times that they have here, and the mode that is asked for")
+    func attributes() async throws {
+        let (directory, path) = try file()
+        try FileManager.default.setAttributes(
+            [.modificationDate: Date(timeIntervalSince1970: 1_000_000_000)],
+            ofItemAtPath: path
+        )
+        let server = try await AnsweringServer { line in
+            PlannedAnswer(status: line == "POST /v1/uploads" ? 201 : 200, body: Self.upload("done"))
+        }
+        let time = #""modifiedAt":"2001-09-09T01:46:40.000Z""#
+        let runs: [(options: [String], sent: [String], unsent: [String])] = [
+            ([], [time], [#""mode""#]),
+            (["--mode", "640"], [time, #""mode":"0640""#], []),
+            (["--no-times"], [], ["modifiedAt", #""mode""#]),
+        ]
+        for run in runs {
+            let report = try await ferry(["upload", path, "t:a"] + run.options, url: server.url)
+            #expect(report.exit == .status(0), "\(report.errors)")
+            let body = server.received.last { $0.line == "POST /v1/uploads" }?.body ?? ""
+            for text in run.sent { #expect(body.contains(text), "\(run.options): \(body)") }
+            for text in run.unsent { #expect(!body.contains(text), "\(run.options): \(body)") }
+        }
+        for mode in ["rw", "0088", "0200", "4755"] {
+            let report = try await ferry(["upload", path, "t:a", "--mode", mode], url: server.url)
+            #expect(report.exit == .status(2) && report.errors.contains("--mode must be like 0640"), "\(report.errors)")
+        }
         withExtendedLifetime(directory) {}
     }
 

@@ -109,6 +109,10 @@ extension HTTPField.Name {
     static let idempotencyKey = named("Idempotency-Key")
     /// `Overwrite`
     static let overwrite = named("Overwrite")
+    /// `Mode`
+    static let mode = named("Mode")
+    /// `Modified-At`
+    static let modifiedAt = named("Modified-At")
 
     /// A name that is a token (RFC 9110 §5.1); all callers pass literals that are.
     private static func named(_ name: String) -> HTTPField.Name {

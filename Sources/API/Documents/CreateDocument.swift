@@ -12,9 +12,10 @@ struct CreateDocument: Decodable {
     var overwrite: Overwrite?
     var fingerprint: String?
     var metadata: [String: String]?
+    var attributes: FinalAttributes
 
     private enum Key: String, CodingKey, CaseIterable {
-        case target, path, size, partSize, digest, overwrite, fingerprint, metadata
+        case target, path, size, partSize, digest, overwrite, fingerprint, metadata, mode, modifiedAt
     }
 
     init(from decoder: any Decoder) throws {
@@ -33,6 +34,10 @@ struct CreateDocument: Decodable {
         }
         fingerprint = try container.decodeIfPresent(String.self, forKey: .fingerprint)
         metadata = try container.decodeIfPresent([String: String].self, forKey: .metadata)
+        attributes = try FinalAttributes(
+            mode: (try container.decodeIfPresent(String.self, forKey: .mode), Key.mode.rawValue),
+            modifiedAt: (try container.decodeIfPresent(String.self, forKey: .modifiedAt), Key.modifiedAt.rawValue)
+        )
     }
 
     /// What the use case is asked.
@@ -46,8 +51,29 @@ struct CreateDocument: Decodable {
             overwrite: overwrite ?? .never,
             fingerprint: fingerprint,
             metadata: metadata ?? [:],
+            attributes: attributes,
             idempotencyKey: idempotencyKey
         )
+    }
+}
+
+extension FinalAttributes {
+    /// Reads what a client wrote, each with the name that it has in the request.
+    init(mode: (text: String?, name: String), modifiedAt: (text: String?, name: String)) throws(Problem) {
+        self.init()
+        if let text = mode.text {
+            guard let found = FileMode(octal: text) else {
+                let expected = "must be permission bits in octal such as 0640, the owner's read bit among them"
+                throw .invalid(mode.name, expected)
+            }
+            self.mode = found
+        }
+        if let text = modifiedAt.text {
+            guard let found = Timestamp(rfc3339: text) else {
+                throw .invalid(modifiedAt.name, "must be a time such as 2026-01-31T09:05:00Z (RFC 3339)")
+            }
+            self.modifiedAt = found
+        }
     }
 }
 

@@ -37,7 +37,7 @@ struct UploadDocument: Encodable {
     }
 
     private enum Key: String, CodingKey {
-        case id, owner, target, path, state, size, partSize, digest, overwrite, fingerprint, metadata
+        case id, owner, target, path, state, size, partSize, digest, overwrite, fingerprint, metadata, mode, modifiedAt
         case receivedBytes, shippedBytes, mergedBytes, receivedParts, shippedParts
         case generation, merge, attempts, verification, atomic, error, createdAt, updatedAt, expiresAt, endedAt
     }
@@ -56,6 +56,8 @@ struct UploadDocument: Encodable {
         try container.encode(record.overwrite.rawValue, forKey: .overwrite)
         try container.encode(record.fingerprint, forKey: .fingerprint)
         try container.encode(record.metadata, forKey: .metadata)
+        try container.encode(record.attributes.mode?.description, forKey: .mode)
+        try container.encode(record.attributes.modifiedAt?.description, forKey: .modifiedAt)
         try container.encode(upload.received.bytes, forKey: .receivedBytes)
         try container.encode(upload.shipped.bytes, forKey: .shippedBytes)
         try container.encode(upload.mergedBytes, forKey: .mergedBytes)

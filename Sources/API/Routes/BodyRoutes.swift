@@ -44,6 +44,10 @@ struct BodyRoutes {
                 partSize: max(PartLayout.partSizes.lowerBound, length),
                 digest: digest,
                 overwrite: try Self.overwrite(request.headers),
+                attributes: try FinalAttributes(
+                    mode: (request.headers[values: .mode].first, "Mode"),
+                    modifiedAt: (request.headers[values: .modifiedAt].first, "Modified-At")
+                ),
                 idempotencyKey: request.headers[values: .idempotencyKey].first,
                 probes: false,
                 isWhole: true

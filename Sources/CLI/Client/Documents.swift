@@ -22,6 +22,8 @@ struct UploadView: Codable, Equatable {
     var shippedParts: String?
     var merge: String?
     var verification: String?
+    var mode: String?
+    var modifiedAt: String?
     var attempts: Int
     var error: Failure?
     var createdAt: String

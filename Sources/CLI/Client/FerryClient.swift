@@ -109,6 +109,10 @@ struct FerryClient: Sendable {
         var size: Int64
         var overwrite: String
         var fingerprint: String
+        /// Left out where it is nil.
+        var mode: String?
+        /// RFC 3339; left out where it is nil.
+        var modifiedAt: String?
     }
 
     private struct CompleteBody: Encodable {

@@ -1,6 +1,7 @@
 // ferry upload: send files and watch them arrive; run again after any interruption, it goes on by itself.
 
 internal import ArgumentParser
+internal import Core
 internal import Dispatch
 internal import Foundation
 internal import Glibc
@@ -20,6 +21,12 @@ struct UploadCommand: AsyncParsableCommand {
     @Flag(help: "Replace a file that is there already.")
     var overwrite = false
 
+    @Option(help: "The permission bits that the files get, in octal such as 0640; the target's own choice without.")
+    var mode: String?
+
+    @Flag(inversion: .prefixedNo, help: "Give the files the modification times that they have here.")
+    var times = true
+
     @Flag(help: "Return once everything is accepted; do not wait until the file is in place.")
     var detach = false
 
@@ -29,6 +36,9 @@ struct UploadCommand: AsyncParsableCommand {
     func validate() throws {
         guard arguments.count >= 2 else { throw ValidationError("give at least one FILE and the TARGET:PATH") }
         guard (1...64).contains(parallel) else { throw ValidationError("--parallel must be 1 to 64") }
+        if let mode, FileMode(octal: mode) == nil {
+            throw ValidationError("--mode must be like 0640, with the owner's read bit")
+        }
     }
 
     func run() async throws {
@@ -59,8 +69,18 @@ struct UploadCommand: AsyncParsableCommand {
         let uploader = Uploader(client: client, parallel: parallel)
         let start = ContinuousClock.now
         let isRich = Terminal.isRich && !options.json
+        let attributes = FinalAttributes(
+            mode: mode.flatMap { FileMode(octal: $0) },
+            modifiedAt: times ? file.modifiedAt : nil
+        )
         let final = try await withThrowingTaskGroup(of: Void.self) { group in
-            let (accepted, bars) = try await uploader.send(file, to: path, on: target, overwrite: overwrite) { upload in
+            let (accepted, bars) = try await uploader.send(
+                file,
+                to: path,
+                on: target,
+                overwrite: overwrite,
+                attributes: attributes
+            ) { upload in
                 let bars = ProgressBars(name: "\(target):\(path)", size: file.size, isShown: isRich)
                 // Watched only for show, so only where it is shown.
                 if isRich { group.addTask { await uploader.show(upload.id, bars) } }

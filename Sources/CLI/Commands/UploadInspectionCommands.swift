@@ -121,6 +121,8 @@ extension UploadView {
             "created    \(createdAt)",
             "changed    \(updatedAt)",
         ]
+        if let mode { lines.append("mode       \(mode)") }
+        if let modifiedAt { lines.append("modified   \(modifiedAt)") }
         if let merge { lines.append("built      \(merge)") }
         if let verification { lines.append("verified   by \(verification)") }
         if attempts > 0 { lines.append("retries    \(attempts)") }

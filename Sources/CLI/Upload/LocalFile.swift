@@ -37,6 +37,12 @@ final class LocalFile: Sendable {
 
     deinit { close(descriptor) }
 
+    /// When it was last changed; nil where a target cannot be told such a time.
+    var modifiedAt: Timestamp? {
+        let time = Timestamp(microseconds: modified / 1_000)
+        return FinalAttributes.times.contains(time) ? time : nil
+    }
+
     /// Name, size and time: the mark by which an interrupted upload is found again.
     var fingerprint: String { String("\(size):\(modified):\(name)".prefix(400)) }
 

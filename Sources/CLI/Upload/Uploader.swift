@@ -24,6 +24,7 @@ struct Uploader: Sendable {
         to path: String,
         on target: String,
         overwrite: Bool,
+        attributes: FinalAttributes,
         bars: (UploadView) -> ProgressBars
     ) async throws -> (upload: UploadView, bars: ProgressBars) {
         let body = FerryClient.CreateBody(
@@ -31,7 +32,9 @@ struct Uploader: Sendable {
             path: path,
             size: file.size,
             overwrite: overwrite ? "replace" : "never",
-            fingerprint: file.fingerprint
+            fingerprint: file.fingerprint,
+            mode: attributes.mode?.description,
+            modifiedAt: attributes.modifiedAt?.description
         )
         let created = try await persistently { try await client.create(body).upload }
         // The list of parts is only in the answer about one upload.

@@ -188,6 +188,7 @@ import Testing
         record.fingerprint = "é/\"\\\n"
         record.metadata = ["name": "a/b \u{1F600}", "": "", "line\nbreak": "\u{0}"]
         record.idempotencyKey = "key"
+        record.attributes = FinalAttributes(mode: FileMode(octal: "0400"), modifiedAt: Timestamp(microseconds: 1))
         try await test.staging.create(record)
         let other = try Sample.record(Sample.id(2), size: nil)
         try await test.staging.create(other)

@@ -92,6 +92,25 @@ struct ValueTests {
     )
     func noTimes(text: String) { #expect(Timestamp(rfc3339: text) == nil) }
 
+    @Test("Modes are nine bits in octal, the owner's read bit among them")
+    func modes() throws {
+        for (text, bits) in [("0640", UInt32(0o640)), ("400", 0o400), ("0777", 0o777), ("644", 0o644)] {
+            let mode = try #require(FileMode(octal: text))
+            #expect(mode.bits == bits && FileMode(bits: bits) == mode)
+            #expect(mode.description == (text.count == 3 ? "0" + text : text))
+            #expect(FileMode(octal: mode.description) == mode)
+            #expect(mode.untilRenamed.bits == bits | 0o200)
+        }
+        #expect(FileMode.standard.description == "0644")
+        for wrong in [
+            "", "0", "64", "00640", "1644", "4755", "0648", "888", "rw-", "-640", "+640", " 640", "0o640", "0x1ff",
+            "0240", "0077", "000", "６４０",
+        ] {
+            #expect(FileMode(octal: wrong) == nil, "\(wrong)")
+        }
+        for wrong: UInt32 in [0, 0o377, 0o1400, 0o100_644, .max] { #expect(FileMode(bits: wrong) == nil, "\(wrong)") }
+    }
+
     @Test("Jobs read what they print, and nothing else")
     func jobs() throws {
         let id = UploadID(high: 1, low: 2)

@@ -162,6 +162,16 @@ struct CreateTests {
             CreateRequest(target: "t", path: "a", fingerprint: String(repeating: "x", count: 513)),
             CreateRequest(target: "t", path: "a", metadata: ["k": String(repeating: "x", count: 8_192)]),
             CreateRequest(target: "t", path: "a", idempotencyKey: ""),
+            CreateRequest(
+                target: "t",
+                path: "a",
+                attributes: FinalAttributes(modifiedAt: Timestamp(microseconds: -1))
+            ),
+            CreateRequest(
+                target: "t",
+                path: "a",
+                attributes: FinalAttributes(modifiedAt: Timestamp(microseconds: 4_294_967_296_000_000))
+            ),
         ]
     )
     func refused(request: CreateRequest) throws {
@@ -172,6 +182,23 @@ struct CreateTests {
                 _ = try await client.api.intake.create(request, for: World.owner)
             }
             #expect(try await world.staging.uploads(after: nil, touchedSince: nil, limit: 9).isEmpty)
+        }
+    }
+
+    @Test("An upload keeps the attributes that its creation said, whoever resumes it", arguments: [nil, "k"])
+    func attributes(key: String?) throws {
+        let world = World()
+        try world.run {
+            var client = try await world.client()
+            client.attributes = FinalAttributes(
+                mode: FileMode(octal: "0600"),
+                modifiedAt: Timestamp(microseconds: 4_294_967_295_999_999)
+            )
+            let first = try await client.create("a", size: 9, fingerprint: "f", key: key).upload
+            #expect(first.record.attributes == client.attributes)
+            #expect(try await world.staging.read(first.id)?.record.attributes == client.attributes)
+            client.attributes = FinalAttributes()
+            #expect(try await client.create("a", size: 9, fingerprint: "f", key: key) == .resumed(first))
         }
     }
 

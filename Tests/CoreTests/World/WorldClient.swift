@@ -9,6 +9,8 @@ struct WorldClient: Sendable {
     let world: World
     let api: WorldProcess
     var principal = World.owner
+    /// What the files that it creates are to have.
+    var attributes = FinalAttributes()
 
     /// Creates an upload.
     func create(
@@ -29,6 +31,7 @@ struct WorldClient: Sendable {
                 digest: digest,
                 overwrite: overwrite,
                 fingerprint: fingerprint,
+                attributes: attributes,
                 idempotencyKey: key,
                 probes: probes
             ),

@@ -34,6 +34,8 @@ struct UploadFields {
         if let size = record.size { fields.append(("size", String(size))) }
         if let digest = record.digest { fields.append(("digest", digest.hex)) }
         if let fingerprint = record.fingerprint { fields.append(("fingerprint", fingerprint)) }
+        if let mode = record.attributes.mode { fields.append(("mode", mode.description)) }
+        if let time = record.attributes.modifiedAt { fields.append(("modifiedAt", String(time.microseconds))) }
         if let key = record.idempotencyKey {
             fields.append(("idempotencyKey", key))
             fields.append(("idempotencyHash", try UploadKeys.hash(key)))
@@ -124,6 +126,10 @@ struct UploadFields {
             overwrite: try required("overwrite", Overwrite.init(rawValue:)),
             fingerprint: values["fingerprint"],
             metadata: metadata ?? [:],
+            attributes: FinalAttributes(
+                mode: try optional("mode") { FileMode(octal: $0) },
+                modifiedAt: try optional("modifiedAt", Int64.init).map(Timestamp.init(microseconds:))
+            ),
             idempotencyKey: values["idempotencyKey"],
             createdAt: Timestamp(microseconds: try number("createdAt")),
             expiresAt: Timestamp(microseconds: try number("expiresAt"))

@@ -60,6 +60,8 @@ struct UploadDocument: StagingDocument {
     var overwrite: String
     var fingerprint: String?
     var metadata: [String: String]
+    var mode: String?
+    var modifiedAt: Int64?
     var idempotencyKey: String?
     var createdAt: Int64
     var expiresAt: Int64
@@ -76,6 +78,8 @@ struct UploadDocument: StagingDocument {
         overwrite = record.overwrite.rawValue
         fingerprint = record.fingerprint
         metadata = record.metadata
+        mode = record.attributes.mode?.description
+        modifiedAt = record.attributes.modifiedAt?.microseconds
         idempotencyKey = record.idempotencyKey
         createdAt = record.createdAt.microseconds
         expiresAt = record.expiresAt.microseconds
@@ -100,6 +104,10 @@ struct UploadDocument: StagingDocument {
             overwrite: try checked(Overwrite(rawValue: overwrite), "overwrite"),
             fingerprint: fingerprint,
             metadata: metadata,
+            attributes: FinalAttributes(
+                mode: try mode.map { text throws(StagingError) in try checked(FileMode(octal: text), "mode") },
+                modifiedAt: modifiedAt.map(Timestamp.init(microseconds:))
+            ),
             idempotencyKey: idempotencyKey,
             createdAt: Timestamp(microseconds: createdAt),
             expiresAt: Timestamp(microseconds: expiresAt)

@@ -46,6 +46,8 @@ public struct UploadRecord: Hashable, Sendable {
     public var fingerprint: String?
     /// The client's own notes; handed back as they came.
     public var metadata: [String: String]
+    /// What the final file is to have beside its bytes.
+    public var attributes: FinalAttributes
     /// The key under which a repeated creation finds this upload again.
     public var idempotencyKey: String?
     /// When it was created.
@@ -66,6 +68,7 @@ public struct UploadRecord: Hashable, Sendable {
         overwrite: Overwrite = .never,
         fingerprint: String? = nil,
         metadata: [String: String] = [:],
+        attributes: FinalAttributes = FinalAttributes(),
         idempotencyKey: String? = nil,
         createdAt: Timestamp,
         expiresAt: Timestamp
@@ -81,6 +84,7 @@ public struct UploadRecord: Hashable, Sendable {
         self.overwrite = overwrite
         self.fingerprint = fingerprint
         self.metadata = metadata
+        self.attributes = attributes
         self.idempotencyKey = idempotencyKey
         self.createdAt = createdAt
         self.expiresAt = expiresAt

@@ -18,6 +18,8 @@ public struct CreateRequest: Hashable, Sendable {
     public var fingerprint: String?
     /// The client's notes.
     public var metadata: [String: String]
+    /// What the final file is to have beside its bytes. An upload that is resumed keeps what its creation said.
+    public var attributes: FinalAttributes
     /// The key of a creation that may be repeated.
     public var idempotencyKey: String?
     /// Whether the target is asked if the path is taken, before anything is sent.
@@ -39,6 +41,7 @@ public struct CreateRequest: Hashable, Sendable {
         overwrite: Overwrite = .never,
         fingerprint: String? = nil,
         metadata: [String: String] = [:],
+        attributes: FinalAttributes = FinalAttributes(),
         idempotencyKey: String? = nil,
         probes: Bool = true,
         isWhole: Bool = false,
@@ -52,6 +55,7 @@ public struct CreateRequest: Hashable, Sendable {
         self.overwrite = overwrite
         self.fingerprint = fingerprint
         self.metadata = metadata
+        self.attributes = attributes
         self.idempotencyKey = idempotencyKey
         self.probes = probes
         self.isWhole = isWhole
@@ -240,6 +244,9 @@ extension UploadIntake {
         guard request.metadata.count <= 64, metadataBytes <= 8_192 else {
             throw .invalid(field: "metadata", reason: "metadata has at most 64 entries and 8 KiB")
         }
+        if let time = request.attributes.modifiedAt, !FinalAttributes.times.contains(time) {
+            throw .invalid(field: "modifiedAt", reason: "a target can be told times from 1970-01-01 to 2106-02-07 only")
+        }
         let now = surroundings.now()
         return UploadRecord(
             id: surroundings.newUploadID(),
@@ -253,6 +260,7 @@ extension UploadIntake {
             overwrite: request.overwrite,
             fingerprint: request.fingerprint,
             metadata: request.metadata,
+            attributes: request.attributes,
             idempotencyKey: request.idempotencyKey,
             createdAt: now,
             expiresAt: now + limits.expireAfter

@@ -63,6 +63,7 @@ extension UploadIntake {
                 overwrite: record.overwrite,
                 fingerprint: record.fingerprint,
                 metadata: metadata,
+                attributes: record.attributes,
                 idempotencyKey: record.idempotencyKey,
                 probes: false,
                 isHashed: true
