@@ -21,13 +21,13 @@ public final class InMemoryTarget: TargetSession {
         case prove
         /// `seal`
         case seal
-        /// A sealed part file's `sync`
+        /// A sealed part file's `settle`
         case sync
         /// `rename`
         case rename
         /// `digest`
         case digest
-        /// `sync` of a final file
+        /// `settle` of a final file
         case syncFinal
         /// `remove`
         case remove
@@ -43,6 +43,8 @@ public final class InMemoryTarget: TargetSession {
         public var bytes: [UInt8]
         /// Seconds since 1970.
         public var modified: Int64
+        /// Its mode; nil before it is sealed, and for strangers' files.
+        public var mode: FileMode?
 
         /// A file.
         public init(bytes: [UInt8], modified: Int64 = 0) {
@@ -266,21 +268,24 @@ public final class InMemoryTarget: TargetSession {
         TargetError(.partFileLost, "\(file.name) is not there")
     }
 
-    /// Checks the size and sets the time.
+    /// Checks the size, and sets the time and the mode.
     public func seal(
         _ file: PartFile,
         size: Int64,
-        modified: Int64
+        modified: Int64,
+        attributes: FinalAttributes
     ) async throws(TargetError) -> any SealedPartFile {
         try await faults.perform(.seal) { () throws(TargetError) in
             let found = state.withLock { state -> Int64? in
                 guard let part = state.parts[file], Int64(part.bytes.count) == size else { return nil }
                 state.parts[file]?.modified = modified
+                state.parts[file]?.mode = (attributes.mode ?? .standard).untilRenamed
                 return part.modified
             }
             guard let found else { throw TargetError(.partFileLost, "seal \(file.name): it is not \(size) bytes") }
             let facts = FileFacts(kind: .file, size: size, modified: modified)
-            return Sealed(facts: facts, isUntouched: found == Self.marked, faults: faults)
+            let isUntouched = found == Self.marked
+            return Sealed(target: self, file: file, attributes: attributes, facts: facts, isUntouched: isUntouched)
         }
     }
 
@@ -306,12 +311,28 @@ public final class InMemoryTarget: TargetSession {
         try await faults.perform(.digest) { state.withLock { $0.files[path]?.bytes }.map { digest($0) } }
     }
 
-    /// Flushes a final file, which must be there.
-    public func sync(_ path: TargetPath) async throws(TargetError) {
+    /// Sets what a final file gets once it has its name; it must be there.
+    public func settle(
+        _ file: PartFile,
+        found: FileFacts,
+        attributes: FinalAttributes
+    ) async throws(TargetError) {
         try await faults.perform(.syncFinal) { () throws(TargetError) in
-            guard state.withLock({ $0.files[path] != nil }) else {
-                throw TargetError(.notFound, "sync \(path): it is not there")
+            guard setRest(file, found, attributes) else {
+                throw TargetError(.notFound, "settle \(file.path): it is not there")
             }
+        }
+    }
+
+    /// Sets attributes of the file that was found, if it is still there; false where nothing is.
+    @discardableResult
+    private func setRest(_ file: PartFile, _ found: FileFacts, _ attributes: FinalAttributes) -> Bool {
+        state.withLock { state in
+            guard let now = Self.facts(state.files[file.path]) else { return false }
+            guard now == found else { return true }
+            state.files[file.path]?.mode = attributes.mode ?? .standard
+            if let time = attributes.modifiedAt { state.files[file.path]?.modified = time.seconds }
+            return true
         }
     }
 
@@ -355,11 +376,15 @@ public final class InMemoryTarget: TargetSession {
     }
 
     private struct Sealed: SealedPartFile {
+        let target: InMemoryTarget
+        let file: PartFile
+        let attributes: FinalAttributes
         let facts: FileFacts
         let isUntouched: Bool
-        let faults: PortFaults<Operation, TargetError>
 
-        func sync() async throws(TargetError) { try await faults.perform(.sync) {} }
+        func settle() async throws(TargetError) {
+            try await target.faults.perform(.sync) { _ = target.setRest(file, facts, attributes) }
+        }
 
         func close() async {}
     }

@@ -15,13 +15,18 @@ struct MainJobTests {
             let bytes = testBytes(50_000_003, seed: 1)
             let file = directory.path("big file.bin")
             try Data(bytes).write(to: URL(fileURLWithPath: file))
-            let report = try await stack.ferry(["upload", file, "\(stack.target):in/here/", "--json"])
+            let modified = Date(timeIntervalSince1970: 1_000_000_000)
+            try FileManager.default.setAttributes([.modificationDate: modified], ofItemAtPath: file)
+            let report = try await stack.ferry(["upload", file, "\(stack.target):in/here/", "--mode", "0440", "--json"])
             #expect(report.isSuccess, "\(report.errors)")
             let answer = try JSONSerialization.jsonObject(with: Data(report.output.utf8)) as? [String: Any]
             #expect(answer?["state"] as? String == "done")
             #expect(answer?["verification"] as? String == "digest")
             #expect(contents(stack.root + "/in/here/big file.bin") == bytes)
             #expect(stack.onTarget("in/here") == ["big file.bin"])
+            let found = try FileManager.default.attributesOfItem(atPath: stack.root + "/in/here/big file.bin")
+            #expect(found[.modificationDate] as? Date == modified)
+            #expect((found[.posixPermissions] as? NSNumber)?.intValue == 0o440)
 
             // The same again meets its own file; with --overwrite it replaces it.
             let again = try await stack.ferry(["upload", file, "\(stack.target):in/here/"])

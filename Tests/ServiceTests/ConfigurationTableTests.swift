@@ -111,6 +111,14 @@ struct ConfigurationTableTests {
         WrongValues(key: "targets.web.merge", values: notChoices + ["inPlace"]),
         WrongValues(key: "targets.web.verify", values: notChoices),
         WrongValues(key: "targets.web.durability", values: notChoices),
+        WrongValues(
+            key: "targets.web.file_mode",
+            values: ["rw-r--r--", "888", "64", "0o640", "01644", "4755", "0240", "true", "1.5", "-640", "\"\""]
+                + containers,
+            allowsNull: true
+        ),
+        WrongValues(key: "targets.web.file_owner", values: notIntegers + ["4294967295"], allowsNull: true),
+        WrongValues(key: "targets.web.file_group", values: notIntegers + ["4294967295"], allowsNull: true),
     ]
 
     @Test(arguments: keys)
@@ -147,6 +155,15 @@ struct ConfigurationTableTests {
         #expect(found.jump?.user == "passer")
         #expect(found.jump?.keyFile == "/j")
         #expect(found.jump?.hostKeys == [fingerprint])
+    }
+
+    @Test(arguments: [("0640", UInt32(0o640)), ("\"0640\"", 0o640), ("640", 0o640), ("'400'", 0o400), ("0777", 0o777)])
+    func aModeIsOctalQuotedOrNot(text: String, bits: UInt32) throws {
+        let more = "    file_mode: \(text)\n    file_owner: 0\n    file_group: 4294967294\n"
+        let found = try #require(try FerryConfiguration.parse(yaml: target + more).targets.first)
+        #expect(found.fileMode == bits && found.fileOwner == 0 && found.fileGroup == 4_294_967_294)
+        let plain = try #require(try FerryConfiguration.parse(yaml: target).targets.first)
+        #expect(plain.fileMode == nil && plain.fileOwner == nil && plain.fileGroup == nil)
     }
 
     @Test(arguments: ["host", "user", "key_file", "host_keys"])

@@ -128,6 +128,9 @@ extension SFTPTarget {
             verify: verify,
             merge: merge
         )
+        options.mode = target.fileMode.flatMap(FileMode.init(bits:))
+        options.owner = target.fileOwner
+        options.group = target.fileGroup
         if let process { options.probe = Self.probe(of: "\(process) \(target.id)") }
         self.init(
             target.ssh,

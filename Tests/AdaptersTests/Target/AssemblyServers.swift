@@ -65,6 +65,9 @@ struct AssemblyCase: Hashable, Sendable, CustomTestStringConvertible {
         )
     }
 
+    /// Whether a file there has the mode and the time that it is given.
+    var keepsAttributes: Bool { server != .gateway && !isUnseen }
+
     /// Whether a file is written under its final name, and shown by its closing.
     var isUnseen: Bool { server == .publishingGateway }
 

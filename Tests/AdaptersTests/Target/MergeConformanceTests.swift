@@ -1,5 +1,6 @@
 // What every way to build files must hold on every server that allows it, in whole merges: whoever dies after whatever
-// step, or stands still there and goes on when another is done, the file appears whole, once, and nothing is left.
+// step, or stands still there and goes on when another is done, the file appears whole, once, with what it is to have,
+// and nothing is left.
 
 import Core
 import CoreTesting
@@ -106,6 +107,10 @@ extension OnTargets {
             }
             #expect(world.upload(id)?.state == .done, "\(world.upload(id)?.failure?.detail ?? "") \(comment)")
             #expect(test.content(path) == file, comment)
+            if place.keepsAttributes {
+                #expect(try test.mode(path.description) == 0o440, comment)
+                #expect(try await test.session.facts(of: path)?.modified == 1_000_000_000, comment)
+            }
             // What the clean job of the outbox does, should nobody have come to it.
             #expect(await successor.clean.perform(id) == .done, comment)
             #expect(try test.names(in: directory) == ["film.mov"], comment)

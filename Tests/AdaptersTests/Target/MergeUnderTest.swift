@@ -92,8 +92,8 @@ struct MortalTarget: TargetSession {
 
         var facts: FileFacts { base.facts }
         var isUntouched: Bool { base.isUntouched }
-        func sync() async throws(TargetError) {
-            try await target.pass("sync()") { () throws(TargetError) in try await base.sync() }
+        func settle() async throws(TargetError) {
+            try await target.pass("settle()") { () throws(TargetError) in try await base.settle() }
         }
         func close() async { await base.close() }
     }
@@ -130,9 +130,14 @@ struct MortalTarget: TargetSession {
         try await pass { () throws(TargetError) in try await base.prove(part, in: file) }
     }
 
-    func seal(_ file: PartFile, size: Int64, modified: Int64) async throws(TargetError) -> any SealedPartFile {
+    func seal(
+        _ file: PartFile,
+        size: Int64,
+        modified: Int64,
+        attributes: FinalAttributes
+    ) async throws(TargetError) -> any SealedPartFile {
         let sealed: any SealedPartFile = try await pass { () throws(TargetError) in
-            try await base.seal(file, size: size, modified: modified)
+            try await base.seal(file, size: size, modified: modified, attributes: attributes)
         }
         return Sealed(base: sealed, target: self)
     }
@@ -145,8 +150,10 @@ struct MortalTarget: TargetSession {
         try await pass { () throws(TargetError) in try await base.digest(of: path, size: size) }
     }
 
-    func sync(_ path: TargetPath) async throws(TargetError) {
-        try await pass { () throws(TargetError) in try await base.sync(path) }
+    func settle(_ file: PartFile, found: FileFacts, attributes: FinalAttributes) async throws(TargetError) {
+        try await pass { () throws(TargetError) in
+            try await base.settle(file, found: found, attributes: attributes)
+        }
     }
 
     func remove(_ file: PartFile) async throws(TargetError) {
@@ -174,6 +181,11 @@ final class MergeUnderTest: Sendable {
     /// Parts that are proven in different ways.
     static let partSize: Int64 = 70_000
     private static let owner = Owner("alice")
+    /// What all files are to have.
+    static let attributes = FinalAttributes(
+        mode: FileMode(octal: "0440"),
+        modifiedAt: Timestamp(microseconds: 1_000_000_000_000_000)
+    )
 
     let staging: InMemoryStaging
     private let server: InMemoryIndexServer
@@ -290,7 +302,8 @@ final class MergeUnderTest: Sendable {
                 size: Int64(file.count),
                 partSize: Self.partSize,
                 digest: digest(file),
-                overwrite: overwrite
+                overwrite: overwrite,
+                attributes: Self.attributes
             ),
             for: client
         ).upload.id

@@ -25,8 +25,8 @@ extension OnTargets {
                 #expect(sealed.facts == expected)
                 #expect(try await test.session.facts(of: file) == expected)
                 #expect(try await test.session.rename(file, overwrite: .never) == .renamed(atomic: true))
-                try await sealed.sync()
-                try await test.session.sync(file.path)
+                try await sealed.settle()
+                try await test.session.settle(file, found: expected, attributes: FinalAttributes())
                 await sealed.close()
                 #expect(try await test.session.facts(of: file.path) == expected)
                 #expect(try await test.session.facts(of: file) == nil)
@@ -164,11 +164,16 @@ extension OnTargets {
             }
         }
 
-        @Test(arguments: TargetKind.allCases) func syncNeedsAFile(kind: TargetKind) async throws {
-            guard kind.hasExtensions else { return }
+        @Test(arguments: TargetKind.allCases) func settlingNeedsAFile(kind: TargetKind) async throws {
             try await withTarget(kind) { test async throws in
-                let path = try TargetPath("in/film.mov")
-                #expect(await failure { try await test.session.sync(path) }?.kind == .notFound)
+                let (file, attributes) = (
+                    try PartFile.sample(), FinalAttributes(modifiedAt: Timestamp(microseconds: 1))
+                )
+                let found = FileFacts(kind: .file, size: 1, modified: 1)
+                let error = await failure {
+                    try await test.session.settle(file, found: found, attributes: attributes)
+                }
+                #expect(error?.kind == .notFound)
             }
         }
 

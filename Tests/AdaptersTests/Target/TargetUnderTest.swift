@@ -167,6 +167,8 @@ extension SFTPServer {
         verify: SFTPTargetOptions.Verify = .auto,
         merge: MergeStrategy? = nil,
         change: (inout SSHConfiguration) -> Void = { _ in },
+        adjust: (inout SFTPTargetOptions) -> Void = { _ in },
+        logger: Logger = silent,
         recordedEvery: Int64 = 0,
         reached: @escaping AssemblyWatch = { _ in },
         _ body: (TargetUnderTest) async throws -> Void
@@ -177,12 +179,13 @@ extension SFTPServer {
         }
         var account = account
         change(&account)
-        let options = SFTPTargetOptions(root: clientPath(directory), verify: verify, merge: merge)
+        var options = SFTPTargetOptions(root: clientPath(directory), verify: verify, merge: merge)
+        adjust(&options)
         let target = SFTPTarget(
             account,
             options: options,
             sessions: 2,
-            logger: silent,
+            logger: logger,
             recordedEvery: recordedEvery,
             reached: reached
         )
@@ -214,6 +217,13 @@ func withTarget(
         try await body(TargetUnderTest(kind: kind, session: memory, place: .memory(memory), clientRoot: "/nowhere"))
     case .server(let server):
         try await SharedServers.sftp(server).withTarget(kind: kind, verify: verify, body)
+    }
+}
+
+extension TargetSession {
+    /// Seals a file that is to have nothing out of the ordinary.
+    func seal(_ file: PartFile, size: Int64, modified: Int64) async throws(TargetError) -> any SealedPartFile {
+        try await seal(file, size: size, modified: modified, attributes: FinalAttributes())
     }
 }
 

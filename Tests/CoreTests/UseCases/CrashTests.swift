@@ -6,6 +6,10 @@ import Testing
 @Suite("Whatever happens to a worker, wherever it happens, one correct file arrives and nothing is left")
 struct CrashTests {
     static let file = Bytes.seeded(7, count: 9_000).array
+    static let attributes = FinalAttributes(
+        mode: FileMode(octal: "0440"),
+        modifiedAt: Timestamp(microseconds: 1_000_000_000_500_000)
+    )
 
     /// Sends a file while a worker meets a fate at a crossing; answers the worker's crossings.
     ///
@@ -21,7 +25,8 @@ struct CrashTests {
         let world = World(seed: UInt64(crossing), strategy: strategy)
         let comment = "\(strategy), \(fate.map { "\($0)" } ?? "nothing") at \(crossing)"
         return try world.run {
-            let client = try await world.client()
+            var client = try await world.client()
+            client.attributes = Self.attributes
             let id = try await client.send(Self.file, to: "d/f")
             try await world.startWorker(slots: slots) { gate in
                 prepare(world, gate)
@@ -35,6 +40,11 @@ struct CrashTests {
             let trace = worker.gate.crossings
             let name = trace.indices.contains(crossing) ? trace[crossing] : "never"
             try await world.expectArrived(id, Self.file, at: "d/f", "\(comment), \(name)")
+            // Best effort: one that fails or is cancelled is not asked for again.
+            switch fate {
+            case .fails, .isCancelled: break
+            case .dies, .stops, nil: world.expectAttributes(Self.attributes, at: "d/f", "\(comment), \(name)")
+            }
             return trace
         }
     }

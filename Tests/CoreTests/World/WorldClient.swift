@@ -121,6 +121,20 @@ extension World {
         try await clock.sleep(.seconds(130))
     }
 
+    /// Holds that a file has what its client asked for.
+    func expectAttributes(
+        _ attributes: FinalAttributes,
+        at text: String,
+        _ comment: String = "",
+        sourceLocation: SourceLocation = #_sourceLocation
+    ) {
+        let file = target.files[path(text)]
+        #expect(file?.mode == attributes.mode ?? .standard, "\(comment)", sourceLocation: sourceLocation)
+        if let time = attributes.modifiedAt {
+            #expect(file?.modified == time.seconds, "\(comment)", sourceLocation: sourceLocation)
+        }
+    }
+
     /// Holds that an upload has arrived whole, in one rename, and left nothing.
     func expectArrived(
         _ id: UploadID,

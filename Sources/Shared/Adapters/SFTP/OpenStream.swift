@@ -49,7 +49,8 @@ private struct SealedStream: SealedPartFile {
     /// Nobody else can write into it.
     var isUntouched: Bool { true }
 
-    func sync() async throws(TargetError) {}
+    /// It got all when it was sealed.
+    func settle() async throws(TargetError) {}
 
     func close() async { await streams.take(file)?.abandon() }
 }
@@ -67,7 +68,11 @@ extension SFTPTarget {
             var opened: SFTPFile?
             do {
                 let flags: OpenFlags = [.write, .create, .truncate]
-                let handle = try await session.open(absolute(file.path), flags, permissions: 0o644)
+                let handle = try await session.open(
+                    absolute(file.path),
+                    flags,
+                    permissions: (options.mode ?? .standard).bits
+                )
                 opened = handle
                 try await write(parts, to: handle, from: open, on: session)
                 var weakest = Verification.digest
@@ -87,22 +92,26 @@ extension SFTPTarget {
         }
     }
 
-    /// What the file will be. Its time is the gateway's own.
+    /// What the file will be. Its time is the gateway's own, unless a client asked for one.
     func seal(
         _ stream: OpenStream,
         _ file: PartFile,
         size: Int64,
-        modified: Int64
+        modified: Int64,
+        _ attributes: FinalAttributes
     ) async throws(TargetError) -> any SealedPartFile {
         var facts = FileFacts(kind: .file, size: size, modified: modified)
+        var before = FileAttributes()
         // Not every gateway tells anything of what is being written.
         if let found = try? await stream.handle.fstat() {
+            before = found
             if let found = found.size, found != UInt64(size) {
                 await streams.take(file)?.abandon()
                 throw TargetError(.partFileLost, "\(file.path) has \(found) bytes instead of \(size)")
             }
             if let found = found.modificationTime { facts.modified = Int64(found) }
         }
+        await setBeforeClosing(stream, file, from: before, attributes)
         return SealedStream(streams: streams, file: file, facts: facts)
     }
 

@@ -6,14 +6,23 @@ internal import SFTP
 
 /// A sealed part file, held open by its handle.
 private struct SealedSFTPFile: SealedPartFile {
+    let target: SFTPTarget
+    let file: PartFile
     let handle: SFTPFile
     let facts: FileFacts
     let isUntouched: Bool
     let flushes: Bool
+    /// The attributes that it gets once it has its name.
+    let rest: FileAttributes
 
-    func sync() async throws(TargetError) {
-        guard flushes else { return }
-        do { try await handle.fsync() } catch { throw TargetError(error) }
+    func settle() async throws(TargetError) {
+        guard flushes || !rest.isEmpty else { return }
+        let task = Task { () async throws -> Void in
+            if !rest.isEmpty { _ = try await target.set(rest, of: handle, file) }
+            if flushes { try await handle.fsync() }
+        }
+        // Also where the merge was cancelled: what it has begun to show is worth another moment.
+        do { try await task.value } catch { throw TargetError(any: error) }
     }
 
     func close() async { try? await handle.close() }
@@ -33,43 +42,65 @@ extension SFTPTarget {
 
     static func isMark(_ modified: Int64) -> Bool { modified % Int64(secondsOfMark) == 0 }
 
-    /// Checks the part file's size and its time, sets its time and mode, flushes it and keeps it open.
+    /// Checks the part file's size and its time, sets its time and all that it can have by now, flushes it and keeps it
+    /// open.
     public func seal(
         _ file: PartFile,
         size: Int64,
-        modified: Int64
+        modified: Int64,
+        attributes: FinalAttributes
     ) async throws(TargetError) -> any SealedPartFile {
         if let stream = streams.look(file) {
-            return try await seal(stream, file, size: size, modified: modified)
+            return try await seal(stream, file, size: size, modified: modified, attributes)
         }
         let name = absolute(file)
         let wantsFlush = options.flushes
         return try await withSession { session in
             let flushes = wantsFlush && session.capabilities.supports(SFTPExtension.fsync)
-            let handle = try await Self.openPartFile(name, Self.sealFlags(of: file), on: session)
+            let handle = try await self.openToSeal(name, file, on: session)
             do {
-                let found = FileFacts(try await handle.fstat())
+                let before = try await handle.fstat()
+                let found = FileFacts(before)
                 guard found.size == size else {
                     throw TargetError(.partFileLost, "\(file.name) has \(found.size) bytes instead of \(size)")
                 }
-                // Best effort: a target that refuses attributes still gets its file.
                 let time = UInt32(clamping: modified)
-                try? await handle.setAttributes(
-                    FileAttributes(permissions: 0o644, accessTime: time, modificationTime: time)
+                let rest = try await self.setBeforeRename(
+                    handle,
+                    file,
+                    from: before,
+                    modified: time,
+                    attributes,
+                    on: session
                 )
                 if flushes { try await handle.fsync() }
                 let facts = FileFacts(try await handle.fstat())
                 let keepsTimes = facts.modified == Int64(time)
                 return SealedSFTPFile(
+                    target: self,
+                    file: file,
                     handle: handle,
                     facts: facts,
                     isUntouched: !keepsTimes || Self.isMark(found.modified),
-                    flushes: flushes
+                    flushes: flushes,
+                    rest: rest
                 )
             } catch {
                 try? await handle.close()
                 throw error
             }
+        }
+    }
+
+    private func openToSeal(_ name: String, _ file: PartFile, on session: SFTPSession) async throws -> SFTPFile {
+        do throws(SFTPError) {
+            return try await session.open(name, Self.sealFlags(of: file))
+        } catch {
+            guard case .status(let code, _, _, _) = error else { throw error }
+            // Given to another owner by a worker that died before it could look.
+            let isGiven = code == .permissionDenied && options.owner != nil
+            guard code == .noSuchFile || isGiven else { throw error }
+            throw TargetError(.partFileLost, "\(name) \(isGiven ? "cannot be opened any more" : "is gone")")
         }
     }
 
@@ -208,21 +239,6 @@ extension SFTPTarget {
                 try? await handle.close()
                 throw error
             }
-        }
-    }
-
-    /// Flushes a final file whose part file somebody else renamed.
-    public func sync(_ path: TargetPath) async throws(TargetError) {
-        guard options.flushes else { return }
-        let name = absolute(path)
-        try await withSession { session in
-            guard session.capabilities.supports(SFTPExtension.fsync) else { return }
-            let handle = try await session.open(name, .read, permissions: nil)
-            do { try await handle.fsync() } catch {
-                try? await handle.close()
-                throw error
-            }
-            try? await handle.close()
         }
     }
 

@@ -27,6 +27,12 @@ public struct SFTPTargetOptions: Hashable, Sendable {
     public var verify: Verify
     /// How files are built; nil leaves it to what the target can do.
     public var merge: MergeStrategy?
+    /// The mode of final files whose client asked for none; nil for `FileMode.standard`.
+    public var mode: FileMode?
+    /// The numeric owner of final files; nil for the account's own.
+    public var owner: UInt32?
+    /// The numeric group of final files; nil for the one that the target gives them.
+    public var group: UInt32?
     /// What the names of hidden files end with by which the target is tried, `.ferry-probe.<…>`. Whoever has the same in
     /// its next life finds what it left when it was killed.
     public var probe = String(UInt64.random(in: .min ... .max), radix: 36)

@@ -117,8 +117,9 @@ public protocol SealedPartFile: Sendable {
     /// Whether the file's time says that nobody has written into it since `ship` was done with the last part; true
     /// where the target keeps no times.
     var isUntouched: Bool { get }
-    /// Flushes once more: after the rename it carries the name to disk too on journalling file systems.
-    func sync() async throws(TargetError)
+    /// After the rename: sets the attributes that the file could not have before, as far as the target lets, and flushes
+    /// once more, which carries the name to disk too on journalling file systems.
+    func settle() async throws(TargetError)
     /// Frees it.
     func close() async
 }
@@ -155,14 +156,24 @@ public protocol TargetSession: Sendable {
     /// Proves once more that the part file has a part's bytes at its place, by reading them; other bytes, or no file,
     /// are `partFileLost`.
     func prove(_ part: Part, in file: PartFile) async throws(TargetError)
-    /// Checks the part file's size and whether it is untouched, sets its time, flushes it and keeps it open.
-    func seal(_ file: PartFile, size: Int64, modified: Int64) async throws(TargetError) -> any SealedPartFile
+    /// Checks the part file's size and whether it is untouched, sets its time, flushes it and keeps it open. Sets what it
+    /// is to have, too, but for the time that a client asked for, and for a mode without writing: whoever comes later
+    /// knows the file by its time, and may open it again. What the target refuses of that fails nothing.
+    func seal(
+        _ file: PartFile,
+        size: Int64,
+        modified: Int64,
+        attributes: FinalAttributes
+    ) async throws(TargetError) -> any SealedPartFile
     /// Gives the part file its final name.
     func rename(_ file: PartFile, overwrite: Overwrite) async throws(TargetError) -> RenameResult
     /// The SHA-256 of a final file, by whatever way the target allows; nil for none.
     func digest(of path: TargetPath, size: Int64) async throws(TargetError) -> SHA256Digest?
-    /// Flushes a final file whose part file somebody else renamed.
-    func sync(_ path: TargetPath) async throws(TargetError)
+    /// Does what `SealedPartFile.settle` does for a final file that is not held open.
+    ///
+    /// - Parameter found: the facts by which it is known to be this upload's. If something else is there by now, such as a
+    ///   link, its attributes stay.
+    func settle(_ file: PartFile, found: FileFacts, attributes: FinalAttributes) async throws(TargetError)
     /// Removes one part file, and its directory of parts; none is no error.
     func remove(_ file: PartFile) async throws(TargetError)
     /// Removes an upload's part files and directories of parts beside a final path, found by listing: those of

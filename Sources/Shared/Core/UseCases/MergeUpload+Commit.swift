@@ -22,7 +22,9 @@ extension MergeUpload {
         switch result {
         case .renamed(let atomic):
             // Carries the new name to disk on journalling file systems; directories cannot be flushed over SFTP.
-            try? await sealed.sync()
+            if (try? await sealed.settle()) == nil {
+                try? await session.settle(file, found: sealed.facts, attributes: upload.record.attributes)
+            }
             try await finish(upload, atomic: atomic, fence: fence)
         case .taken:
             try await settleTaken(upload, file: file, finalFile: finalFile, fence: fence)
@@ -40,7 +42,7 @@ extension MergeUpload {
         let part = try await ports.reaching { () throws(TargetError) in try await session.facts(of: file) }
         guard let part else {
             let found = try await ports.reaching { () throws(TargetError) in try await session.facts(of: path) }
-            guard try await isOurs(found, upload, finalFile) else {
+            guard let found, try await isOurs(found, upload, finalFile) else {
                 let seen = found.map { "a \($0.kind) of \($0.size) bytes" } ?? "nothing"
                 // Whoever renamed may have said so in staging. A person decides now: the bytes are kept for that, even if
                 // the index is lost meanwhile.
@@ -55,7 +57,7 @@ extension MergeUpload {
                     )
                 )
             }
-            try? await session.sync(path)
+            try? await session.settle(file, found: found, attributes: upload.record.attributes)
             return try await finish(upload, atomic: true, fence: fence)
         }
         if !part.matches(finalFile) { try await proveSealed(upload, file) }
@@ -64,7 +66,7 @@ extension MergeUpload {
         }
         switch result {
         case .renamed(let atomic):
-            try? await session.sync(path)
+            try? await session.settle(file, found: part, attributes: upload.record.attributes)
             try await finish(upload, atomic: atomic, fence: fence)
         case .taken:
             try await settleTaken(upload, file: file, finalFile: finalFile, fence: fence)
@@ -100,12 +102,16 @@ extension MergeUpload {
             )
         }
         try await ports.reaching { () throws(TargetError) in try await session.remove(file) }
+        // One of the same content and another time may be a stranger's, whose attributes are his own.
+        if found.matches(finalFile) {
+            try? await session.settle(file, found: found, attributes: upload.record.attributes)
+        }
         try await finish(upload, atomic: true, fence: fence)
     }
 
-    private func isOurs(_ found: FileFacts?, _ upload: Upload, _ finalFile: FinalFile) async throws(WorkError) -> Bool {
-        guard let found, found.kind == .file, found.size == finalFile.size else { return false }
-        // A gateway's times may be anything.
+    private func isOurs(_ found: FileFacts, _ upload: Upload, _ finalFile: FinalFile) async throws(WorkError) -> Bool {
+        guard found.kind == .file, found.size == finalFile.size else { return false }
+        // A gateway's times may be anything. One that a client asked for is never taken for the mark of a file.
         if found.matches(finalFile), upload.strategy?.shipsInMerge != true { return true }
         return try await hasOurContent(upload, finalFile)
     }

@@ -205,7 +205,7 @@ public struct MergeUpload: Sendable {
         // A file that is there already must not be mistaken for this one by its size and time.
         if let taken, taken.modified == modified { modified -= 1 }
         let sealed = try await ports.reaching { () throws(TargetError) in
-            try await session.seal(file, size: size, modified: modified)
+            try await session.seal(file, size: size, modified: modified, attributes: upload.record.attributes)
         }
         do throws(WorkError) {
             if !sealed.isUntouched { try await proveAgain(upload, file) }

@@ -109,6 +109,12 @@ public struct TargetConfiguration: Sendable, Equatable, Identifiable {
     public var verify = Verify.auto
     /// What must have happened before a part counts as written.
     public var durability = Durability.fsync
+    /// Permission bits of final files whose client asked for none, the owner's read bit among them; `nil` for 0644.
+    public var fileMode: UInt32?
+    /// Numeric owner of final files; `nil` for the account's own.
+    public var fileOwner: UInt32?
+    /// Numeric group of final files; `nil` for the one that the target gives them.
+    public var fileGroup: UInt32?
 
     /// A target with the defaults for everything that may be left out.
     public init(id: String, host: String, user: String, credential: Credential, hostKeys: [String], root: String) {
@@ -163,6 +169,10 @@ extension TargetConfiguration {
         let merge = section.value("merge", .choice, default: Merge.auto)
         let verify = section.value("verify", .choice, default: Verify.auto)
         let durability = section.value("durability", .choice, default: Durability.fsync)
+        let fileMode = section.optional("file_mode", .permissions)
+        // The highest number stands for none.
+        let fileOwner = section.optional("file_owner", .integer(0...Int(UInt32.max - 1)))
+        let fileGroup = section.optional("file_group", .integer(0...Int(UInt32.max - 1)))
         guard let host, let user, let credential, let hostKeys, let root else { return nil }
         var target = Self(id: id, host: host, user: user, credential: credential, hostKeys: hostKeys, root: root)
         target.port = port
@@ -174,6 +184,9 @@ extension TargetConfiguration {
         target.merge = merge
         target.verify = verify
         target.durability = durability
+        target.fileMode = fileMode
+        target.fileOwner = fileOwner.map(UInt32.init)
+        target.fileGroup = fileGroup.map(UInt32.init)
         return target
     }
 

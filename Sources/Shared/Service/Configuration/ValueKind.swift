@@ -58,6 +58,19 @@ extension ValueKind where Value == Int {
     }
 }
 
+extension ValueKind where Value == UInt32 {
+    /// Permission bits as `chmod` takes them, quoted or not: three octal digits, before which there may be a zero.
+    static var permissions: Self {
+        Self(expectation: "permission bits in octal such as \"0640\", the owner's read bit among them") { scalar in
+            guard scalar.kind != .boolean else { return nil }
+            let text = scalar.text
+            let digits = text.utf8.count == 4 && text.hasPrefix("0") ? text.dropFirst() : text[...]
+            guard digits.utf8.count == 3, digits.utf8.allSatisfy({ (48...55).contains($0) }) else { return nil }
+            return UInt32(digits, radix: 8).flatMap { $0 & 0o400 == 0 ? nil : $0 }
+        }
+    }
+}
+
 extension ValueKind where Value == Int64 {
     static func size(_ range: ClosedRange<Int64>) -> Self {
         let bounds =
