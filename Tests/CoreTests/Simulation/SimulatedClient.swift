@@ -129,6 +129,9 @@ struct SimulatedClient: Sendable {
     }
 
     private func client(_ process: WorldProcess) -> WorldClient {
-        WorldClient(world: world, api: process, principal: plan.principal)
+        var client = WorldClient(world: world, api: process, principal: plan.principal)
+        // Whoever takes the commit of such a file over late knows it by its content only.
+        if plan.size % 2 == 0 { client.attributes.modifiedAt = Timestamp(microseconds: 1_000_000_000_000_000) }
+        return client
     }
 }
