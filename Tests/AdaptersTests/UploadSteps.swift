@@ -103,9 +103,15 @@ extension IndexUnderTest {
     }
 
     @discardableResult
-    func begun(_ id: UploadID, replacing previous: Generation? = nil) async throws -> Generation {
+    func begun(
+        _ id: UploadID,
+        replacing previous: Generation? = nil,
+        by strategy: MergeStrategy = .inPlace
+    ) async throws -> Generation {
         let next = try #require(try await store.nextGeneration(of: id))
-        _ = try applied(try await store.startGeneration(next.generation, of: id, replacing: previous))
+        _ = try applied(
+            try await store.startGeneration(next.generation, of: id, replacing: previous, by: strategy)
+        )
         return next.generation
     }
 
@@ -119,9 +125,9 @@ extension IndexUnderTest {
     }
 
     /// A new upload of three parts that waits for its merge.
-    func merging() async throws -> Upload {
+    func merging(by strategy: MergeStrategy = .inPlace) async throws -> Upload {
         let upload = try await completed()
-        let generation = try await begun(upload.id)
+        let generation = try await begun(upload.id, by: strategy)
         return try #require(try await ship(upload.id, [0, 10, 20], in: generation))
     }
 

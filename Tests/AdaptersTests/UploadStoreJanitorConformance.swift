@@ -175,6 +175,27 @@ struct UploadStoreJanitorConformance {
         }
     }
 
+    @Test("A replay gives up a way that did not work", arguments: StoreUnderTest.allCases)
+    func givesUpTheWay(_ kind: StoreUnderTest) async throws {
+        let index = try await kind.index()
+        for strategy in MergeStrategy.allCases {
+            for reason in [FailureReason.targetFailed, .diskFull, .targetExists] {
+                let upload = try await index.merging(by: strategy)
+                let fence = try await index.claimed(upload.id)
+                var failed = try applied(
+                    try await index.store.fail(upload.id, fence: fence, failure: Failure(reason, "seen"))
+                ).upload
+                failed.failure = Failure(reason, "seen")
+                let replayed = try applied(try await index.store.replay(upload.id, overwrite: nil)).upload
+                let expected =
+                    reason == .targetFailed && strategy != .inPlace || reason == .targetExists && strategy == .stream
+                #expect(failed.beginsAnew == expected, "\(strategy) \(reason)")
+                #expect((replayed.strategy == nil) == expected, "\(strategy) \(reason)")
+                #expect((replayed.generation == nil) == expected, "\(strategy) \(reason)")
+            }
+        }
+    }
+
     @Test("A paced replay leaves its job to the outbox", arguments: StoreUnderTest.allCases)
     func paced(_ kind: StoreUnderTest) async throws {
         let index = try await kind.index()

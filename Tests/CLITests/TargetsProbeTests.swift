@@ -48,6 +48,12 @@ struct TargetsProbeTests {
             yes: "appearWhenClosed",
             no: "offsetWrites rename exec"
         ),
+        Row(
+            kind: .appending,
+            merge: ("relay", "no writes at offsets, but at a file's end"),
+            yes: "endWrites rename",
+            no: "offsetWrites copyData exec"
+        ),
         Row(kind: .rsaHostKey, merge: nil, error: "host key algorithm"),
         Row(kind: .rsaHostKey, transport: "openssh", yes: "offsetWrites rename fsync"),
         Row(kind: .encryptThenMAC, merge: nil, error: "MAC"),

@@ -136,8 +136,7 @@ extension InMemoryIndex {
     ) -> Change<WorkRefusal> {
         guard var entry = find(id, now) else { return .unknown }
         guard entry.upload.state.after(.replay) != nil else { return .refused(.state(entry.upload.state)) }
-        // What is on the target is not to be trusted, or is gone: it is built anew.
-        if entry.upload.failure?.reason.beginsAnew == true {
+        if entry.upload.beginsAnew {
             entry.upload.generation = nil
             entry.upload.strategy = nil
             entry.upload.finalFile = nil

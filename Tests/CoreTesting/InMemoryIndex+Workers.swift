@@ -265,7 +265,9 @@ extension InMemoryIndex {
             entry.cleanedAt = now
             let preparations = entry.upload.preparations
             // A worker that was away meanwhile may still make a part file.
-            let isAlone = entry.upload.state == .done && (entry.upload.strategy ?? .inPlace) == .inPlace
+            let isAlone =
+                entry.upload.state == .done && (entry.upload.strategy ?? .inPlace) == .inPlace
+                && entry.upload.atomic != false
             if preparations > 1 || preparations == 1 && !isAlone {
                 entry.sweeps = 1
                 sweeps[record.target, default: [:]][id] = now + Self.sweepPauses[0]

@@ -306,6 +306,12 @@ public final class InMemoryTarget: TargetSession {
         }
     }
 
+    /// A replacement here is one step, whatever it claims.
+    public func removeBackup(of file: PartFile) async throws(TargetError) -> Bool { false }
+
+    /// Nothing is held open.
+    public func giveUp(_ file: PartFile) async {}
+
     /// The digest of a final file.
     public func digest(of path: TargetPath, size: Int64) async throws(TargetError) -> SHA256Digest? {
         try await faults.perform(.digest) { state.withLock { $0.files[path]?.bytes }.map { digest($0) } }

@@ -10,6 +10,10 @@ public final class AsyncSSHServer: SFTPServer {
         case gateway
         /// The same, but a file is seen only when its handle is closed, and is never renamed.
         case publishingGateway
+        /// The same, but what is written when its connection is lost is seen too.
+        case carelessGateway
+        /// A file is only written on at its end; no extensions.
+        case appending
         /// Each answer takes so long, one after the other; and a rename so long between the look at the new name and what
         /// it does then.
         case slow(seconds: Double)
@@ -28,6 +32,8 @@ public final class AsyncSSHServer: SFTPServer {
             switch self {
             case .gateway: ["gateway"]
             case .publishingGateway: ["publishing-gateway"]
+            case .carelessGateway: ["careless-gateway"]
+            case .appending: ["appending"]
             case .slow(let seconds): ["slow", String(seconds)]
             case .losing(let count): ["losing", String(count)]
             case .limited(let count, let words): ["limited", String(count), words]

@@ -18,6 +18,8 @@ public enum SFTPServerKind: Hashable, Sendable, CaseIterable {
     case gateway
     /// A gateway that shows a file only when its handle is closed, and renames nothing.
     case publishingGateway
+    /// Writes a file on at its end only, and has no extensions.
+    case appending
     /// Answers slowly, and looks long before it renames.
     case slow
     /// Drops each connection after so many bytes of file data.
@@ -35,7 +37,8 @@ public enum SFTPServerKind: Hashable, Sendable, CaseIterable {
 
     /// One of each; `losing` after a megabyte.
     public static let allCases: [SFTPServerKind] = [
-        .openSSH, .chrooted, .withoutExtensions, .fewCommands, .proFTPD, .gateway, .publishingGateway, .slow,
+        .openSSH, .chrooted, .withoutExtensions, .fewCommands, .proFTPD, .gateway, .publishingGateway, .appending,
+        .slow,
         .losing(afterBytes: 1_000_000), .shortWrites, .wrongRequestIDs, .oversizedPackets, .rsaHostKey, .encryptThenMAC,
     ]
 
@@ -74,6 +77,7 @@ public enum SFTPServerKind: Hashable, Sendable, CaseIterable {
         case .proFTPD: try await ProFTPDServer.start()
         case .gateway: try await AsyncSSHServer.start(.gateway)
         case .publishingGateway: try await AsyncSSHServer.start(.publishingGateway)
+        case .appending: try await AsyncSSHServer.start(.appending)
         case .slow: try await AsyncSSHServer.start(.slow(seconds: Self.slowSeconds))
         case .losing(let count): try await AsyncSSHServer.start(.losing(afterBytes: count))
         case .shortWrites: try await AsyncSSHServer.start(.shortWrites)

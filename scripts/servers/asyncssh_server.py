@@ -145,6 +145,22 @@ class PublishingGateway(Gateway):
         raise refused("objects have one name")
 
 
+class CarelessGateway(PublishingGateway):
+    """An object is seen when its handle is closed; one whose connection is lost, as far as it has come."""
+
+    def abandon(self, file):
+        self.close(file)
+
+
+class Appending(Disk):
+    """A file is only written on at its end; what is there cannot be changed."""
+
+    def write(self, file, offset, data):
+        if offset != os.fstat(file.fileno()).st_size:
+            raise refused("a file is only written on at its end")
+        return super().write(file, offset, data)
+
+
 def hidden_file(directory):
     name = os.path.join(directory, os.urandom(8).hex().encode())
     return os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644), name
@@ -270,6 +286,8 @@ class OversizedPacketsHandler(Handler):
 KINDS = {
     "gateway": (Gateway, GatewayHandler),
     "publishing-gateway": (PublishingGateway, GatewayHandler),
+    "careless-gateway": (CarelessGateway, GatewayHandler),
+    "appending": (Appending, GatewayHandler),
     "slow": (Slow, SlowHandler),
     "losing": (Losing, Handler),
     "limited": (Limited, Handler),

@@ -53,6 +53,12 @@ public enum SFTPError: Error, Sendable, Equatable {
         if case .status(let code, _, _, _) = self { code == .failure || code == .fileAlreadyExists } else { false }
     }
 
+    /// Whether the server refused a write, for whatever reason.
+    public var isRefusedWrite: Bool {
+        guard case .status(let code, _, "write", _) = self else { return false }
+        return code == .failure || code == .operationUnsupported || code == .permissionDenied
+    }
+
     /// Whether trying again with the same configuration cannot help.
     public var isRefusal: Bool {
         switch self {

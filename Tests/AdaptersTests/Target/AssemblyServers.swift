@@ -21,7 +21,7 @@ struct AssemblyCase: Hashable, Sendable, CustomTestStringConvertible {
     private static let servers: [(MergeStrategy, [SFTPServerKind])] = [
         (.copy, [.openSSH, .chrooted]),
         (.script, [.openSSH, .fewCommands]),
-        (.relay, [.openSSH, .chrooted, .withoutExtensions, .proFTPD]),
+        (.relay, [.openSSH, .chrooted, .withoutExtensions, .proFTPD, .appending]),
         (.stream, [.openSSH, .chrooted, .withoutExtensions, .proFTPD, .gateway, .publishingGateway]),
     ]
     static let onServers = servers.flatMap { strategy, kinds in
@@ -33,7 +33,7 @@ struct AssemblyCase: Hashable, Sendable, CustomTestStringConvertible {
     /// How what is made of parts of a size is proven there.
     func verification(ofSize size: Int) -> Verification {
         // A gateway does not flush.
-        if server == .gateway || server == .publishingGateway { return .readback }
+        if server == .gateway || server == .publishingGateway || server == .appending { return .readback }
         return server.map(TargetKind.server)?.verification(ofSize: size) ?? .digest
     }
 

@@ -119,6 +119,28 @@ extension OnTargets {
             #expect(try await ChildProcess.run("umount", ["-l", directory]).isSuccess)
         }
 
+        @Test func theOldFileOfAReplacementInStepsIsNotLeftBehind() async throws {
+            let place = AssemblyCase(strategy: .inPlace, server: .withoutExtensions)
+            try await place.withTarget(reached: Life.watch) { test async throws in
+                let world = MergeUnderTest()
+                let worker = try await world.worker("worker", on: test.session)
+                try test.put(Self.theirs, TargetPath("in/film.mov"))
+                let id = try await world.send(Self.file, to: "in/film.mov", overwrite: .replace, by: worker)
+                // It dies with the new file in its place, and before the old one is removed.
+                let life = Life((.dies, after: 0)) { $0 == "rename(_:overwrite:)" }
+                await worker.merge(id, in: life)
+                let built = try #require(world.upload(id)?.partFile)
+                try test.write(Self.theirs, "in/\(built.name).old")
+                world.waitForLeases()
+                let successor = try await world.worker("successor", on: test.session)
+                await successor.merge(id)
+                #expect(world.upload(id)?.state == .done)
+                #expect(world.upload(id)?.atomic == false)
+                #expect(test.content(built.path) == Self.file)
+                #expect(try test.names(in: "in") == ["film.mov"])
+            }
+        }
+
         @Test(arguments: MergeConformanceTests.places, Overwrite.allCases)
         func aFileThatAppearsMeanwhile(at place: AssemblyCase, overwrite: Overwrite) async throws {
             try await place.withTarget(reached: Life.watch) { test async throws in

@@ -156,6 +156,13 @@ struct MortalTarget: TargetSession {
         }
     }
 
+    func removeBackup(of file: PartFile) async throws(TargetError) -> Bool {
+        try await pass { () throws(TargetError) in try await base.removeBackup(of: file) }
+    }
+
+    // The dead free nothing.
+    func giveUp(_ file: PartFile) async { if await Life.pass("giveUp", .before) { await base.giveUp(file) } }
+
     func remove(_ file: PartFile) async throws(TargetError) {
         try await pass { () throws(TargetError) in try await base.remove(file) }
     }

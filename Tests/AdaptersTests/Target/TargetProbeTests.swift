@@ -84,6 +84,9 @@ extension OnTargets {
                     no: "offsetWrites endWrites renameOver times fsync statvfs copyData exec"
                 )
             ),
+            .appending: (
+                .relay, facts(yes: "endWrites rename", no: "offsetWrites renameOver fsync statvfs copyData exec")
+            ),
             .publishingGateway: (.stream, facts(yes: "appearWhenClosed", no: "offsetWrites endWrites rename exec")),
         ]
 
@@ -93,6 +96,19 @@ extension OnTargets {
             for name in no.split(separator: " ") { facts[String(name)] = "no" }
             if let largestWrite { facts["largestWrite"] = String(largestWrite) }
             return facts
+        }
+
+        @Test func whatIsSeenWhenItsConnectionIsLostIsNotUsed() async throws {
+            let server = try await AsyncSSHServer.start(.carelessGateway)
+            try await server.withTarget { test async throws in
+                for _ in 1...2 {
+                    // It may be better another time.
+                    let error = await failure { _ = try await test.session.strategy() }
+                    #expect(error?.kind == .failed)
+                    #expect(error?.detail.contains("none would be whole") == true)
+                }
+                #expect(try test.names() == [])
+            }
         }
 
         @Test func aConfiguredWayIsTakenWithoutALook() async throws {

@@ -132,6 +132,13 @@ public actor DigestHelper {
         gate?.left(Self.session)
     }
 
+    /// It looks at other files than were meant: it is not asked again for a while.
+    func distrust() async {
+        if case .ready(let command) = condition { await forget(command) }
+        condition = .refused(until: .now + Self.refusalMemory)
+        hasRun = false
+    }
+
     /// Ends the helper on the target; questions are answered with an error from here on.
     public func shutdown() async {
         isShutDown = true

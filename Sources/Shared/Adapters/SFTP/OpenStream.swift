@@ -1,6 +1,6 @@
 // For gateways that rename nothing, but show a file only once its handle is closed: closing is the commit.
 
-internal import Core
+public import Core
 internal import SFTP
 internal import Synchronization
 
@@ -12,10 +12,13 @@ struct OpenStream: Sendable {
     let parts: [Part]
     /// How it is proven once it is shown.
     let verification: Verification
+    /// Told when its session has ended.
+    let ended: @Sendable () -> Void
 
     /// Never shows the file.
     func abandon() async {
         await session.close()
+        ended()
         // A handle that goes closes its file; until here it must not.
         withExtendedLifetime(handle) {}
     }
@@ -64,7 +67,7 @@ extension SFTPTarget {
     ) async throws(TargetError) -> Verification {
         await streams.take(file)?.abandon()
         do {
-            let session = try await SFTPSession.connect(account, logger: logger)
+            let (session, ended) = try await connect(for: file)
             var opened: SFTPFile?
             do {
                 let flags: OpenFlags = [.write, .create, .truncate]
@@ -78,11 +81,20 @@ extension SFTPTarget {
                 var weakest = Verification.digest
                 for part in parts { weakest = min(weakest, await verification(on: session, size: part.size)) }
                 let verification = parts.isEmpty ? .size : weakest
-                let stream = OpenStream(session: session, handle: handle, parts: parts, verification: verification)
-                streams.put(stream, for: file)
+                streams.put(
+                    OpenStream(
+                        session: session,
+                        handle: handle,
+                        parts: parts,
+                        verification: verification,
+                        ended: ended
+                    ),
+                    for: file
+                )
                 return verification
             } catch {
                 await session.close()
+                ended()
                 // Half a file must not be seen because its handle goes.
                 withExtendedLifetime(opened) {}
                 throw error
@@ -91,6 +103,23 @@ extension SFTPTarget {
             throw TargetError(any: error)
         }
     }
+
+    /// A session of the file's own, counted like those of the pool until it is said to have ended.
+    private func connect(for file: PartFile) async throws(SFTPError) -> (SFTPSession, ended: @Sendable () -> Void) {
+        let name = "stream-\(file.upload)"
+        try await gate?.enter(name)
+        do throws(SFTPError) {
+            let session = try await SFTPSession.connect(account, logger: logger)
+            await gate?.opened(name)
+            return (session, { [gate] in gate?.left(name) })
+        } catch {
+            await gate?.failed(name, error)
+            throw error
+        }
+    }
+
+    /// Ends the session of a file that was written, and will not be shown.
+    public func giveUp(_ file: PartFile) async { await streams.take(file)?.abandon() }
 
     /// What the file will be. Its time is the gateway's own, unless a client asked for one.
     func seal(
@@ -136,6 +165,7 @@ extension SFTPTarget {
         // There is no step that shows it only where nothing is: what appears from here on is replaced.
         if overwrite == .never, try await Self.lstat(final, on: stream.session) != nil { return .taken }
         try await stream.handle.close()
+        let shown = try await Self.lstat(final, on: stream.session)
         do {
             switch stream.verification {
             case .size: break
@@ -149,6 +179,10 @@ extension SFTPTarget {
                 }
             }
         } catch let error as TargetError where error.kind == .partFileLost {
+            guard let shown, try await Self.lstat(final, on: stream.session) == shown else {
+                // Others take files as soon as they appear, or put theirs there: only a look at the name tells.
+                throw TargetError(.interrupted, "\(file.path) changed since it appeared: \(error)")
+            }
             // Wrong bytes must not stay to be seen.
             try? await stream.session.remove(final)
             throw error

@@ -216,6 +216,18 @@ extension SFTPTarget {
         return .renamed(atomic: false)
     }
 
+    /// Removes the old file of a replacement that was interrupted after its second rename.
+    public func removeBackup(of file: PartFile) async throws(TargetError) -> Bool {
+        let backup = absolute(file) + Self.backupSuffix
+        return try await withSession { session in
+            guard !session.capabilities.supports(SFTPExtension.posixRename),
+                try await Self.lstat(backup, on: session) != nil
+            else { return false }
+            try await Self.remove(backup, on: session)
+            return true
+        }
+    }
+
     /// What the name of a replaced file ends with until the new one has its place.
     static let backupSuffix = ".old"
 

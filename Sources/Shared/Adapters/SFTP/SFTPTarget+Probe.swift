@@ -13,6 +13,7 @@ actor ProbeMemory {
     }
 
     private let configuration: SSHConfiguration
+    private let gate: (any ConnectionGate)?
     private let logger: Logger
     private var known: Known?
     private var running: Task<TargetProbe, any Error>?
@@ -20,8 +21,9 @@ actor ProbeMemory {
     /// How long it is believed: what an account may do can change.
     static let memory = Duration.seconds(600)
 
-    init(configuration: SSHConfiguration, logger: Logger) {
+    init(configuration: SSHConfiguration, gate: (any ConnectionGate)?, logger: Logger) {
         self.configuration = configuration
+        self.gate = gate
         self.logger = logger
     }
 
@@ -38,6 +40,7 @@ actor ProbeMemory {
                 root: options.root,
                 suffix: options.probe,
                 configuration: configuration,
+                gate: gate,
                 logger: logger
             )
             task = Task { try await Self.bounded { try await probing.run() } }
@@ -45,7 +48,9 @@ actor ProbeMemory {
         }
         defer { if running == task { running = nil } }
         let probe = try await task.value
-        known = Known(server: session.capabilities, probe: probe, until: .now + Self.memory)
+        // Where nothing works, something may only have been in the way.
+        let isWorthKeeping = probe.choice != nil
+        known = isWorthKeeping ? Known(server: session.capabilities, probe: probe, until: .now + Self.memory) : nil
         return probe
     }
 
@@ -100,8 +105,8 @@ extension SFTPTarget {
         if let merge = options.merge { return (merge, "configured", probe) }
         guard let choice = probe.choice else {
             throw TargetError(
-                .unsupported,
-                "the target renames no files and shows them unfinished: none would be whole"
+                .failed,
+                "the target renames no files, and shows them unfinished or broken off: none would be whole"
             )
         }
         return (choice.strategy, choice.reason, probe)

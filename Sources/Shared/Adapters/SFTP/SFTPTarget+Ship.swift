@@ -27,9 +27,17 @@ extension SFTPTarget {
         let flushes = options.flushes
         let written = try await withSession { session in
             let method = await self.verification(on: session, size: part.size)
-            let handle = try await self.open(place, of: file, reads: method == .readback, on: session)
+            var handle = try await self.open(place, of: file, reads: method == .readback, on: session)
             do {
-                try await Self.write(reader, to: handle, at: place.offset, piece: session.writeLength)
+                do {
+                    try await Self.write(reader, to: handle, at: place.offset, piece: session.writeLength)
+                } catch let refusal as SFTPError where refusal.isRefusedWrite && file.strategy.keepsPartsApart {
+                    // Where only the end of a file is written, what an earlier attempt left is in the way.
+                    try? await handle.close()
+                    try await session.remove(place.name)
+                    handle = try await self.open(place, of: file, reads: method == .readback, on: session)
+                    try await Self.write(reader, to: handle, at: place.offset, piece: session.writeLength)
+                }
                 // Before the proof: what is written after it leaves another time.
                 async let isMarked: Void? = try? handle.setAttributes(Self.mark())
                 if flushes, session.capabilities.supports(SFTPExtension.fsync) { try await handle.fsync() }
@@ -78,7 +86,11 @@ extension SFTPTarget {
 
     func proveByDigest(_ part: Part, at place: PartPlace) async throws(TargetError) {
         guard let found = try await digests.digest(of: place.name, offset: place.offset, size: part.size) else {
-            throw TargetError(.partFileLost, "\(place.name) is gone")
+            let isThere = try await withSession { try await Self.lstat(place.name, on: $0) != nil }
+            guard isThere else { throw TargetError(.partFileLost, "\(place.name) is gone") }
+            // Commands see other files than SFTP does, where an account is shown one directory only.
+            await digests.distrust()
+            throw TargetError(.interrupted, "commands on the target do not see \(place.name)")
         }
         guard found == part.digest else {
             throw TargetError(

@@ -59,6 +59,7 @@ public final class SFTPTarget: TargetSession {
     let probes: ProbeMemory
     let streams = OpenStreams()
     let account: SSHConfiguration
+    let gate: (any ConnectionGate)?
     let logger: Logger
     /// Told of every step of an assembly; what it throws ends the assembly there.
     let reached: AssemblyWatch
@@ -79,8 +80,9 @@ public final class SFTPTarget: TargetSession {
         pool = SFTPPool(configuration: ssh, limits: PoolLimits(sessions: sessions), gate: gate, logger: logger)
         digests = DigestHelper(configuration: ssh, gate: gate, logger: logger)
         scripts = MergeScript(configuration: ssh, gate: gate, logger: logger)
-        probes = ProbeMemory(configuration: ssh, logger: logger)
+        probes = ProbeMemory(configuration: ssh, gate: gate, logger: logger)
         account = ssh
+        self.gate = gate
         self.logger = logger
         self.recordedEvery = recordedEvery
         self.reached = reached

@@ -18,7 +18,8 @@ struct TargetProbe: Hashable, Sendable {
     var writesAtEnd = false
     /// A file can be given another name.
     var renames = false
-    /// A file is shown once its handle is closed, and what it replaces stays until then.
+    /// A file is shown once its handle is closed, and what it replaces stays until then, or for good where the session
+    /// ends before.
     var showsWhatIsClosed = false
     /// Version 3's rename leaves a taken name alone (draft-ietf-secsh-filexfer-02 §6.5).
     var leavesTakenNames = false

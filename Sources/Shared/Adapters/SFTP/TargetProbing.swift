@@ -12,10 +12,11 @@ struct TargetProbing: Sendable {
     let root: String
     let suffix: String
     let configuration: SSHConfiguration
+    let gate: (any ConnectionGate)?
     let logger: Logger
 
-    /// How long all of it may take.
-    static let limit = Duration.seconds(30)
+    /// How long all of it may take: about a hundred requests, one after the other.
+    static let limit = Duration.seconds(120)
     private static let greeting = "ferry-probe"
     /// Says whether the file whose path comes as a line is there, and which programs are; one line without single quotes,
     /// so that any login shell hands it to `sh` as it is.
@@ -65,7 +66,7 @@ struct TargetProbing: Sendable {
         if session.capabilities.supports(SFTPExtension.statvfs) {
             probe.tellsSpace = try await tried { try await session.statvfs(root).totalBytes > 0 }
         }
-        probe.commands = await commands(name)
+        probe.commands = try await commands(name)
         try await tryRenames(name, other, &probe)
         if !probe.renames { probe.showsWhatIsClosed = try await tried { try await showsWhatIsClosed(name + ".3") } }
         return probe
@@ -220,10 +221,49 @@ struct TargetProbing: Sendable {
             }
             guard try await content(name) == new else { return false }
         }
+        return try await forgetsWhatIsBrokenOff(name)
+    }
+
+    /// Whether a file stays as it was when a session ends in the middle of replacing it.
+    private func forgetsWhatIsBrokenOff(_ name: String) async throws -> Bool {
+        let before = try await content(name)
+        try await gate?.enter(Self.second)
+        let other: SFTPSession
+        do throws(SFTPError) {
+            other = try await SFTPSession.connect(configuration, logger: logger)
+            await gate?.opened(Self.second)
+        } catch {
+            await gate?.failed(Self.second, error)
+            throw error
+        }
+        defer { gate?.left(Self.second) }
+        var opened: SFTPFile?
+        do {
+            let handle = try await other.open(name, [.write, .create, .truncate], permissions: 0o600)
+            opened = handle
+            try await handle.write(ByteBuffer(bytes: Self.piece.prefix(100)), at: 0)
+        } catch {
+            await other.close()
+            throw error
+        }
+        await other.close()
+        // A handle that goes closes its file; until here it must not.
+        withExtendedLifetime(opened) {}
+        for _ in 0..<Self.looks {
+            guard try await content(name) == before else { return false }
+            try await Task.sleep(for: Self.pause)
+        }
         return true
     }
 
-    private func commands(_ name: String) async -> TargetProbe.Commands? {
+    /// What a gate calls the session that is broken off, and the one for commands.
+    private static let (second, forCommands) = ("probe", "probe-commands")
+    /// How often, and after which pauses, it is looked whether what was broken off appears.
+    private static let (looks, pause) = (4, Duration.milliseconds(250))
+
+    private func commands(_ name: String) async throws -> TargetProbe.Commands? {
+        try await gate?.enter(Self.forCommands)
+        defer { gate?.left(Self.forCommands) }
         guard
             let command = try? await SSHCommand.start(
                 Self.program,

@@ -17,6 +17,7 @@ if not upload.fields.cleanedAt then
   -- parts lie apart or travel in the merge, late ones may still come.
   local preparations = number(upload, 'preparations')
   local isAlone = upload.fields.state == 'done' and (upload.fields.strategy or 'in-place') == 'in-place'
+    and upload.fields.atomic ~= '0'
   if preparations > 1 or preparations == 1 and not isAlone then
     set(upload, 'sweeps', 1)
     redis.call('ZADD', prefix .. 'sweeps:' .. upload.fields.target, digits(now + sweep_pauses[1]), upload.id)

@@ -9,8 +9,11 @@ local upload = named()
 if not upload then return { 'unknown' } end
 local fields = upload.fields
 if not transitions.replay[fields.state] then return refused_state(upload) end
--- What is on the target is not to be trusted, or is gone: it is built anew, from an empty part file.
-if begins_anew[fields.reason] then
+-- Upload.beginsAnew in Core: it is built anew, from an empty part file.
+local strategy = fields.strategy or 'in-place'
+if begins_anew[fields.reason]
+  or fields.reason == 'target-failed' and strategy ~= 'in-place' and not fields.finalSize
+  or fields.reason == 'target-exists' and strategy == 'stream' then
   local built = { 'generation', 'strategy', 'finalSize', 'finalDigest', 'finalModified', 'sealedBy', 'verification' }
   for _, field in ipairs(built) do set(upload, field, nil) end
   set(upload, 'shippedBytes', '0')

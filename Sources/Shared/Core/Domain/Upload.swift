@@ -293,6 +293,17 @@ public struct Upload: Hashable, Sendable {
             .claimed(by: sealedBy ?? fence)
     }
 
+    /// Whether a replay builds the file anew: what is on the target is not to be trusted, the way in which it was to be
+    /// built may not work there, or a stream was given up with the commit that it was for.
+    public var beginsAnew: Bool {
+        guard let reason = failure?.reason, !reason.beginsAnew else { return failure != nil }
+        return switch strategy ?? .inPlace {
+        case .inPlace: false
+        case .copy, .script, .relay: reason == .targetFailed && finalFile == nil
+        case .stream: reason == .targetFailed && finalFile == nil || reason == .targetExists
+        }
+    }
+
     /// Whether every part in staging is on the target too. An empty file has none, and needs no generation for that.
     public var isAllShipped: Bool { shipped == received && (generation != nil || received.parts == 0) }
 

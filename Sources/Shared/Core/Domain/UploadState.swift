@@ -85,7 +85,7 @@ extension UploadState {
 
     /// Where a replayed upload goes on: at the commit if it had begun, at the merge if all is on the target, else at
     /// shipping or, when the client had not asked for the end, at receiving. Nothing counts as shipped, and no commit
-    /// as begun, where what is on the target is not to be trusted (see `FailureReason.beginsAnew`).
+    /// as begun, where what is on the target is not to be trusted (see `Upload.beginsAnew`).
     public static func resumed(_ upload: Upload, isComplete: Bool) -> UploadState {
         if upload.finalFile != nil { return .committing }
         guard isComplete, let size = upload.record.size else { return .receiving }

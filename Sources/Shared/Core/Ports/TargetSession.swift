@@ -153,6 +153,8 @@ public protocol TargetSession: Sendable {
         of parts: [Part],
         from open: @escaping @Sendable (Part) async throws(StagingError) -> any PartReader
     ) async throws(TargetError) -> Verification?
+    /// Frees what `assemble` holds open of a file that will not be sealed.
+    func giveUp(_ file: PartFile) async
     /// Proves once more that the part file has a part's bytes at its place, by reading them; other bytes, or no file,
     /// are `partFileLost`.
     func prove(_ part: Part, in file: PartFile) async throws(TargetError)
@@ -167,6 +169,9 @@ public protocol TargetSession: Sendable {
     ) async throws(TargetError) -> any SealedPartFile
     /// Gives the part file its final name.
     func rename(_ file: PartFile, overwrite: Overwrite) async throws(TargetError) -> RenameResult
+    /// Removes what a replacement in several steps left beside the final file, once that is there; whether there was
+    /// anything.
+    func removeBackup(of file: PartFile) async throws(TargetError) -> Bool
     /// The SHA-256 of a final file, by whatever way the target allows; nil for none.
     func digest(of path: TargetPath, size: Int64) async throws(TargetError) -> SHA256Digest?
     /// Does what `SealedPartFile.settle` does for a final file that is not held open.

@@ -32,9 +32,11 @@ public struct CleanUpload: Sendable {
     /// - Parameter isMarked: whether the ending was in staging before the index told of it.
     func clean(_ upload: Upload, isMarked: Bool = false) async throws(WorkError) {
         if !isMarked { try await mark(upload) }
-        // A committed upload's only part file became the final one, unless another was ever begun, or parts lie apart; a
-        // rebuilt index, which knows no generation, cannot tell.
-        let isAlone = upload.state == .done && upload.strategy == .inPlace && upload.preparations == 1
+        // A committed upload's only part file became the final one, unless another was ever begun, parts lie apart, or what
+        // was replaced stepped aside; a rebuilt index, which knows no generation, cannot tell.
+        let isAlone =
+            upload.state == .done && upload.strategy == .inPlace && upload.preparations == 1
+            && upload.atomic == true
         if upload.preparations > 0, !isAlone,
             let session = ports.target(upload.record.target)
         {

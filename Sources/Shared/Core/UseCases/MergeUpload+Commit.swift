@@ -58,7 +58,10 @@ extension MergeUpload {
                 )
             }
             try? await session.settle(file, found: found, attributes: upload.record.attributes)
-            return try await finish(upload, atomic: true, fence: fence)
+            let wasOneStep = try await !ports.reaching { () throws(TargetError) in
+                upload.record.overwrite == .replace ? try await session.removeBackup(of: file) : false
+            }
+            return try await finish(upload, atomic: wasOneStep, fence: fence)
         }
         if !part.matches(finalFile) { try await proveSealed(upload, file) }
         let result = try await ports.reaching { () throws(TargetError) in

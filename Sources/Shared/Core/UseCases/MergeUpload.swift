@@ -198,14 +198,10 @@ public struct MergeUpload: Sendable {
         // Only an empty file comes here without a generation: it has no part whose shipping would have begun one.
         let file = try await generations.current(of: upload).claimed(by: fence)
         let verification = try await assemble(upload, file, size: size)
-        let taken = try await ports.reaching { () throws(TargetError) in
-            try await session.facts(of: upload.record.path)
-        }
-        var modified = ports.surroundings.now().seconds
-        // A file that is there already must not be mistaken for this one by its size and time.
-        if let taken, taken.modified == modified { modified -= 1 }
-        let sealed = try await ports.reaching { () throws(TargetError) in
-            try await session.seal(file, size: size, modified: modified, attributes: upload.record.attributes)
+        let sealed: any SealedPartFile
+        do throws(WorkError) { sealed = try await seal(upload, file, size: size) } catch {
+            await session.giveUp(file)
+            throw error
         }
         do throws(WorkError) {
             if !sealed.isUntouched { try await proveAgain(upload, file) }
@@ -225,6 +221,19 @@ public struct MergeUpload: Sendable {
         } catch {
             await sealed.close()
             throw error
+        }
+    }
+
+    private func seal(_ upload: Upload, _ file: PartFile, size: Int64) async throws(WorkError) -> any SealedPartFile {
+        let session = try ports.session(of: upload)
+        let taken = try await ports.reaching { () throws(TargetError) in
+            try await session.facts(of: upload.record.path)
+        }
+        var modified = ports.surroundings.now().seconds
+        // A file that is there already must not be mistaken for this one by its size and time.
+        if let taken, taken.modified == modified { modified -= 1 }
+        return try await ports.reaching { () throws(TargetError) in
+            try await session.seal(file, size: size, modified: modified, attributes: upload.record.attributes)
         }
     }
 
