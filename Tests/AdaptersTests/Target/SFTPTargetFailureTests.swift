@@ -4,6 +4,7 @@ import Adapters
 import Core
 import CoreTesting
 import Foundation
+import Glibc
 import Harness
 import SFTP
 import Synchronization
@@ -146,6 +147,31 @@ extension OnTargets {
                 #expect(test.content(file) == first.bytes)
                 _ = try await test.session.ship(first, into: file)
             }
+        }
+
+        @Test(.enabled(if: geteuid() == 0, "only root can show an account another directory"))
+        func commandsThatSeeOtherFilesAreNotBelieved() async throws {
+            let (hidden, shown) = (try TemporaryDirectory("hidden"), try TemporaryDirectory("shown"))
+            let programs = try TemporaryDirectory("programs")
+            let program = programs.path("sftp")
+            let bind = "#!/bin/sh\nmount --bind \(hidden.path) \(shown.path) && exec /usr/lib/openssh/sftp-server\n"
+            try Data(bind.utf8).write(to: URL(fileURLWithPath: program))
+            let server = try await SSHServer.start(sftp: .command("unshare -m sh \(program)"))
+            let target = SFTPTarget(
+                server.account,
+                options: SFTPTargetOptions(root: shown.path),
+                sessions: 1,
+                logger: silent
+            )
+            let file = try PartFile.sample("film.mov")
+            let reader = BytesReader(Bytes.seeded(1, count: 100_000))
+            try await target.prepare(file, size: 100_000)
+            #expect(FileManager.default.fileExists(atPath: hidden.path(file.name)))
+            // They are asked once, and what they say is no reason to build the file anew.
+            #expect(await failure { _ = try await target.ship(reader, into: file) }?.kind == .interrupted)
+            #expect(try await target.ship(reader, into: file) == .readback)
+            #expect(try await target.inspect()["exec"] == "elsewhere")
+            await target.shutdown()
         }
 
         // MARK: Lost on the way
