@@ -253,6 +253,39 @@ import Testing
         for session in ["a", "b", "c"] { try await alone.enter(session) }
         await alone.shutdown()
     }
+
+    @Test func aPoolThatHasAllSeatsGivesOneUpForASessionBesideIt() async throws {
+        let gate = try await place().gate("one", sessions: 2)
+        let pool = SFTPPool(
+            configuration: try await SharedServers.ssh().account,
+            limits: PoolLimits(sessions: 2),
+            gate: gate,
+            logger: silent
+        )
+        let users = Task {
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for _ in 0..<4 {
+                    group.addTask {
+                        while !Task.isCancelled {
+                            try await pool.withSession { try await $0.stat("/") }
+                            try? await Task.sleep(for: .milliseconds(5))
+                        }
+                    }
+                }
+                try await group.waitForAll()
+            }
+        }
+        try await eventually("the pool has all seats", within: .seconds(20)) { pool.liveSessions == 2 }
+        #expect(await isFull(gate, "beside"))
+        try await pool.enter("beside")
+        #expect(pool.liveSessions == 1)
+        gate.left("beside")
+        // It takes the seat back once that is free.
+        try await eventually("the pool has all seats again", within: .seconds(20)) { pool.liveSessions == 2 }
+        users.cancel()
+        try? await users.value
+        await pool.shutdown()
+    }
 }
 
 /// What a gate told.

@@ -228,6 +228,25 @@ import Testing
         equal(pool.decide(at: start), .open(3))
     }
 
+    @Test func whatIsLentIsNotOpenedAgainUntilItIsTakenBack() {
+        var pool = PoolState(limits: PoolLimits(sessions: 2))
+        for number in 0..<2 {
+            equal(pool.decide(at: start), .open(number))
+            pool.opened(number, at: start)
+            equal(pool.decide(at: start), .use(number))
+        }
+        // Both are in use: one ends with its last user.
+        equal(pool.lend(), [])
+        equal(pool.released(1, isAlive: true, bytes: 0, at: start), true)
+        equal(pool.decide(at: start), .use(0))
+        // The last one stays.
+        equal(pool.lend(), [])
+        pool.takeBack()
+        equal(pool.decide(at: start), .use(0))
+        pool.takeBack()
+        equal(pool.decide(at: start), .open(2))
+    }
+
     @Test func atLeastOneSessionIsAlwaysAllowed() {
         var pool = PoolState(limits: PoolLimits(sessions: 2))
         equal(pool.allow(0), [])

@@ -46,7 +46,7 @@ struct MergeScript: Sendable {
         do {
             // A generation has one script that is of use; another one of the same process shares its seat.
             let session = "script-\(file.upload)"
-            try await gate?.enter(session)
+            try await target.pool.enter(session)
             defer { gate?.left(session) }
             let command: SSHCommand
             do throws(SFTPError) {

@@ -107,7 +107,7 @@ extension SFTPTarget {
     /// A session of the file's own, counted like those of the pool until it is said to have ended.
     private func connect(for file: PartFile) async throws(SFTPError) -> (SFTPSession, ended: @Sendable () -> Void) {
         let name = "stream-\(file.upload)"
-        try await gate?.enter(name)
+        try await pool.enter(name)
         do throws(SFTPError) {
             let session = try await SFTPSession.connect(account, logger: logger)
             await gate?.opened(name)

@@ -127,8 +127,8 @@ extension SFTPTarget {
                 "hostKey": capabilities.transport.hostKeyFingerprint,
                 "extensions": capabilities.extensions.keys.sorted().joined(separator: " "),
                 "writeLength": String(session.writeLength),
-                "verify": takesDigests
-                    ? "digest" : capabilities.supports(SFTPExtension.fsync) ? "size" : "readback",
+                // How a large part is proven.
+                "verify": await self.verification(on: session, size: .max).rawValue,
                 "exec": takesDigests ? "yes" : "no",
             ]
             if capabilities.supports(SFTPExtension.statvfs) {

@@ -53,6 +53,8 @@ struct PoolState {
     private var refusedUntil: Instant?
     /// How many sessions the gate lets this process have; nil for no bound but the pool's own.
     private var allowance: Int?
+    /// How many sessions are wanted beside the pool, and kept free for that.
+    private var lent = 0
     private var noSeatUntil: Instant?
     private(set) var isShutDown = false
 
@@ -63,6 +65,7 @@ struct PoolState {
 
     private var connecting: Int { slots.values.count { $0.phase == .connecting } }
     private var occupied: Int { slots.values.count { $0.phase != .retired } }
+    private var bound: Int { max(1, min(limits.sessions, allowance ?? .max) - lent) }
 
     /// What a caller who wants a session is to do.
     mutating func decide(at now: Instant) -> Decision {
@@ -71,7 +74,7 @@ struct PoolState {
         if let best, best.value.users == 0 { return use(best.key, at: now) }
         let hasSeat = noSeatUntil.map { now >= $0 } ?? true
         let mayOpen =
-            hasSeat && occupied < min(limits.sessions, allowance ?? .max) && connecting < limits.handshakes
+            hasSeat && occupied < bound && connecting < limits.handshakes
         if let best {
             // One is usable: another is opened beside it only if nothing speaks against it.
             if mayOpen, !isHeldBack(at: now), breaker.state == .closed { return open(at: now) }
@@ -164,10 +167,23 @@ struct PoolState {
     /// nobody uses, which are forgotten here and to be closed by the caller.
     mutating func allow(_ count: Int?) -> [Int] {
         allowance = count.map { max(1, $0) }
-        guard let allowance else { return [] }
+        return retireSurplus(above: allowance ?? .max)
+    }
+
+    /// One session less, for one that is wanted beside the pool, until ``takeBack()``; returns those that nobody uses, as
+    /// ``allow(_:)`` does. The last one stays.
+    mutating func lend() -> [Int] {
+        lent += 1
+        return retireSurplus(above: max(1, slots.values.count { $0.phase == .live } - 1))
+    }
+
+    /// The session beside the pool was opened, or is not wanted any more.
+    mutating func takeBack() { lent -= 1 }
+
+    private mutating func retireSurplus(above count: Int) -> [Int] {
         let live = slots.filter { $0.value.phase == .live }
         let surplus = live.sorted { ($0.value.users, $1.key) < ($1.value.users, $0.key) }.prefix(
-            max(0, live.count - allowance)
+            max(0, live.count - count)
         )
         return surplus.map(\.key).filter { retire($0) }
     }

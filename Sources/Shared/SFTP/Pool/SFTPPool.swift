@@ -185,6 +185,30 @@ public final class SFTPPool: Sendable {
         }
     }
 
+    /// How often, and after which pauses, the gate is asked for a session beside the pool.
+    private static let (attempts, pause) = (20, Duration.milliseconds(250))
+
+    /// Asks the gate for a session beside the pool, by a name that no session of the pool has. Where all seats are taken,
+    /// the pool gives one of its own up for it, once nobody uses that.
+    public func enter(_ session: String) async throws(SFTPError) {
+        guard let gate else { return }
+        do throws(SFTPError) { return try await gate.enter(session) } catch {
+            guard case .noSeat = error else { throw error }
+        }
+        let closed = state.withLock { state in
+            state.pool.lend().compactMap { number in state.sessions.removeValue(forKey: number).map { (number, $0) } }
+        }
+        defer { state.withLock { $0.pool.takeBack() } }
+        for (number, session) in closed { end(session, number) }
+        for _ in 1..<Self.attempts {
+            do { try await Task.sleep(for: Self.pause) } catch { throw .cancelled }
+            do throws(SFTPError) { return try await gate.enter(session) } catch {
+                guard case .noSeat = error else { throw error }
+            }
+        }
+        try await gate.enter(session)
+    }
+
     /// What the gate calls a session.
     private static func name(_ number: Int) -> String { "s\(number)" }
 
