@@ -12,6 +12,10 @@ public enum SFTPServerKind: Hashable, Sendable, CaseIterable {
     case withoutExtensions
     /// sshd with a shell and POSIX's commands, without python3, flock and openssl.
     case fewCommands
+    /// The same with flock.
+    case fewCommandsAndFlock
+    /// The same where `sh` is bash, and the file system has no locks, so that flock fails.
+    case bashWithoutLocks
     /// ProFTPD's mod_sftp: no commands, digests by `check-file`.
     case proFTPD
     /// A gateway to an object store: no writing at an offset, no append, no rename onto a file, no attributes, no flush.
@@ -37,9 +41,9 @@ public enum SFTPServerKind: Hashable, Sendable, CaseIterable {
 
     /// One of each; `losing` after a megabyte.
     public static let allCases: [SFTPServerKind] = [
-        .openSSH, .chrooted, .withoutExtensions, .fewCommands, .proFTPD, .gateway, .publishingGateway, .appending,
-        .slow,
-        .losing(afterBytes: 1_000_000), .shortWrites, .wrongRequestIDs, .oversizedPackets, .rsaHostKey, .encryptThenMAC,
+        .openSSH, .chrooted, .withoutExtensions, .fewCommands, .fewCommandsAndFlock, .bashWithoutLocks, .proFTPD,
+        .gateway, .publishingGateway, .appending, .slow, .losing(afterBytes: 1_000_000), .shortWrites,
+        .wrongRequestIDs, .oversizedPackets, .rsaHostKey, .encryptThenMAC,
     ]
 
     /// Those that can be started here. A suite that leaves one out has a test that is skipped with the reason.
@@ -59,8 +63,9 @@ public enum SFTPServerKind: Hashable, Sendable, CaseIterable {
 
     /// What `fewCommands` has on the account's PATH.
     public static let posixCommands = [
-        "awk", "basename", "cat", "chmod", "cp", "cut", "date", "dd", "df", "dirname", "env", "expr", "false", "grep",
-        "head", "id", "ln", "ls", "mkdir", "mktemp", "mv", "od", "printf", "rm", "rmdir", "sed", "sh", "sha256sum",
+        "awk", "basename", "cat", "chmod", "cp", "cut", "date", "dd", "df", "dirname", "env", "expr", "false", "find",
+        "grep", "head", "id", "ln", "ls", "mkdir", "mktemp", "mv", "od", "printf", "rm", "rmdir", "sed", "sh",
+        "sha256sum",
         "sleep", "sort", "stat", "sync", "tail", "tee", "test", "touch", "tr", "true", "truncate", "uname", "wc",
     ]
 
@@ -74,6 +79,10 @@ public enum SFTPServerKind: Hashable, Sendable, CaseIterable {
                 configuration: ["ForceCommand internal-sftp -P \(Self.withheld.joined(separator: ","))"]
             )
         case .fewCommands: try await SSHServer.start(commands: Self.posixCommands)
+        case .fewCommandsAndFlock: try await SSHServer.start(commands: Self.posixCommands + ["flock"])
+        case .bashWithoutLocks:
+            // expr takes what flock is told for a wrong expression, and says so.
+            try await SSHServer.start(commands: Self.posixCommands.filter { $0 != "sh" } + ["sh=bash", "flock=expr"])
         case .proFTPD: try await ProFTPDServer.start()
         case .gateway: try await AsyncSSHServer.start(.gateway)
         case .publishingGateway: try await AsyncSSHServer.start(.publishingGateway)

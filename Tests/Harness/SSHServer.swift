@@ -48,7 +48,7 @@ public final class SSHServer: SFTPServer {
     /// - Parameters:
     ///   - sftp: the sftp subsystem.
     ///   - hostKeyTypes: ed25519, ecdsa, rsa.
-    ///   - commands: the only ones on the account's PATH; all by default.
+    ///   - commands: the only ones on the account's PATH; all by default. `name=other` is another program under a name.
     ///   - isChrooted: whether the account sees nothing outside a directory of its own, and runs no commands. Only root
     ///     can start such a server.
     ///   - configuration: lines of sshd_config, which win over the defaults.

@@ -118,6 +118,17 @@ import Testing
         #expect(sums.isSuccess && sums.output.contains("  -"), "\(sums.errors)")
     }
 
+    @Test func shellsAndLocksDiffer() async throws {
+        let question =
+            "command -v flock >/dev/null && flock -n 9 9>>\"$HOME/lock\" && echo locks; sh -c 'echo ${BASH_VERSION:-none}'"
+        let some = try await SFTPServerKind.fewCommandsAndFlock.start().ssh(question)
+        #expect(some.output.contains("locks"), "\(some.errors)")
+        let bash = try await SFTPServerKind.bashWithoutLocks.start().ssh(question)
+        #expect(bash.isSuccess && !bash.output.contains("locks") && !bash.output.contains("none"), "\(bash.output)")
+        let none = try await SFTPServerKind.fewCommands.start().ssh(question)
+        #expect(!none.output.contains("locks"))
+    }
+
     @Test(arguments: [SFTPServerKind.rsaHostKey, .encryptThenMAC])
     func oneAlgorithmOnlyIsOffered(kind: SFTPServerKind) async throws {
         let server = try await kind.start()

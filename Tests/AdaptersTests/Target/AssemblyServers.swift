@@ -20,7 +20,7 @@ struct AssemblyCase: Hashable, Sendable, CustomTestStringConvertible {
     /// The servers that allow a strategy. Parts in place are what the other suites are about.
     private static let servers: [(MergeStrategy, [SFTPServerKind])] = [
         (.copy, [.openSSH, .chrooted]),
-        (.script, [.openSSH, .fewCommands]),
+        (.script, [.openSSH, .fewCommands, .fewCommandsAndFlock, .bashWithoutLocks]),
         (.relay, [.openSSH, .chrooted, .withoutExtensions, .proFTPD, .appending]),
         (.stream, [.openSSH, .chrooted, .withoutExtensions, .proFTPD, .gateway, .publishingGateway]),
     ]

@@ -76,6 +76,8 @@ extension OnTargets {
             .fewCommands: (
                 .inPlace, facts(yes: "offsetWrites rename exec sha256sum", no: "openssl python3 flock")
             ),
+            .fewCommandsAndFlock: (.inPlace, facts(yes: "exec sha256sum flock", no: "openssl python3")),
+            .bashWithoutLocks: (.inPlace, facts(yes: "exec sha256sum", no: "openssl python3")),
             .proFTPD: (.inPlace, facts(yes: "offsetWrites endWrites rename times checkFile", no: "copyData exec")),
             .gateway: (
                 .stream,

@@ -34,7 +34,9 @@ enum TargetKind: Hashable, Sendable, CaseIterable, CustomTestStringConvertible {
     }
 
     /// Whether digests can be taken there by commands.
-    var runsCommands: Bool { self == .openSSH || self == .server(.fewCommands) }
+    var runsCommands: Bool {
+        [.openSSH, .fewCommands, .fewCommandsAndFlock, .bashWithoutLocks].map(TargetKind.server).contains(self)
+    }
     /// Whether it flushes, replaces in one step and tells its space.
     var hasExtensions: Bool { self != .withoutExtensions }
 

@@ -25,11 +25,15 @@ def is_current():
 
 # Opens a file, and nothing that only bears its name: a pipe would be waited for.
 def open_file(name, flags, **options):
-    opened = os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600, **options)
-    if not stat.S_ISREG(os.fstat(opened).st_mode):
+    try:
+        opened = os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600, **options)
+        if stat.S_ISREG(os.fstat(opened).st_mode):
+            return opened
         os.close(opened)
-        raise FileNotFoundError(errno.ENOENT, "not a file", os.fsdecode(name))
-    return opened
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.ENXIO, errno.EISDIR):
+            raise
+    raise FileNotFoundError(errno.ENOENT, "not a file", name)
 
 # The lock only saves work: who cannot have it for any other reason than that it is held goes on without.
 def take_lock():
@@ -59,14 +63,13 @@ def read_record():
     return 0, 0
 
 def write_record(record):
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
     try:
         try:
-            new = open_file("record.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, dir_fd=home)
-        except OSError as error:
-            if error.errno not in (errno.ENOENT, errno.ELOOP, errno.ENXIO):
-                raise
+            new = open_file("record.new", flags, dir_fd=home)
+        except FileNotFoundError:
             os.unlink("record.new", dir_fd=home)
-            new = open_file("record.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, dir_fd=home)
+            new = open_file("record.new", flags, dir_fd=home)
         with open(new, "w") as file:
             file.write(json.dumps(record, sort_keys=True, separators=(",", ":")) + "\n")
         os.rename("record.new", "record", src_dir_fd=home, dst_dir_fd=home)

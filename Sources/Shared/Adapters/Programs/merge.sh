@@ -30,7 +30,7 @@ main() {
     while IFS= read -r line && [ "$line" != "# That is all." ]; do python=$python$line$n; done
     IFS= read -r part && IFS= read -r directory && read -r flush || exit 0
     # One that only bears the name, or has not all of its library, is none.
-    if python3 -c 'import fcntl, json' </dev/null >/dev/null 2>&1; then
+    if [ "$(python3 -c 'import fcntl, json; print("yes")' </dev/null 2>/dev/null)" = yes ]; then
         exec python3 -c "$python" "$part" "$directory" "$flush"
     fi
     LC_ALL=C

@@ -58,7 +58,8 @@ struct MergeScript: Sendable {
                 )
                 await gate?.opened(session)
             } catch {
-                if case .execRefused = error { throw error }
+                // That it does not begin looks the same where the connection was lost: another try may do.
+                if case .execRefused = error { throw TargetError(.interrupted, error.description) }
                 await gate?.failed(session, error)
                 throw error
             }
