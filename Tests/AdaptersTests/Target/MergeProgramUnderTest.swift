@@ -138,7 +138,7 @@ final class MergePlace: Sendable {
 
     /// Adds a command as it is installed here.
     func add(_ command: String) throws {
-        let program = try #require(MergeShell.find(shell == .busybox ? "busybox" : command))
+        let program = try #require(MergeShell.find(command), "\(command) is not installed")
         try FileManager.default.createSymbolicLink(atPath: "\(bin)/\(command)", withDestinationPath: program)
     }
 

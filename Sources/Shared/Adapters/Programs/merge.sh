@@ -14,7 +14,7 @@
 # shellcheck disable=SC1007
 
 fail() {
-    detail=$(printf '%s' "$2" | tr -cd 'A-Za-z0-9 .,:/_-' | cut -c 1-300)
+    detail=$(printf '%s' "$2" | tr '\n' ' ' | tr -cd 'A-Za-z0-9 .,:/_-' | cut -c 1-300)
     printf '{"detail":"%s","error":"%s"}\n' "$detail" "$1"
     exit 0
 }
