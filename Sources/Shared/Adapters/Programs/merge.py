@@ -54,9 +54,10 @@ def take_lock():
 def read_record():
     try:
         with open(open_file("record", os.O_RDONLY, dir_fd=home), "rb") as file:
-            record = json.loads(file.read(4096).decode("ascii"))
+            text = file.read(4097)
+        record = json.loads(text.decode("ascii"))
         numbers = record["next"], record["size"]
-        if all(type(number) is int and 0 <= number < 10**18 for number in numbers):
+        if len(text) <= 4096 and all(type(number) is int and 0 <= number < 10**18 for number in numbers):
             return numbers
     except Exception:
         pass
