@@ -84,7 +84,8 @@ enum PartFileTrouble: Hashable, Sendable, CaseIterable {
     }
 
     @Test(arguments: MergeShell.available, ["record", "record.new"].flatMap { [($0, true), ($0, false)] })
-    func whatOnlyBearsTheRecordsNameIsNotWaitedFor(shell: MergeShell, thing: (name: String, isPipe: Bool)) async throws {
+    func whatOnlyBearsTheRecordsNameIsNotWaitedFor(shell: MergeShell, thing: (name: String, isPipe: Bool)) async throws
+    {
         let place = try MergePlace(shell)
         try place.make()
         let theirs = place.directory.path("theirs")
