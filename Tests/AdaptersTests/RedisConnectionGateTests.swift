@@ -267,7 +267,7 @@ import Testing
                 for _ in 0..<4 {
                     group.addTask {
                         while !Task.isCancelled {
-                            try await pool.withSession { try await $0.stat("/") }
+                            _ = try await pool.withSession { try await $0.stat("/") }
                             try? await Task.sleep(for: .milliseconds(5))
                         }
                     }
