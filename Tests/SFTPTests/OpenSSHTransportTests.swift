@@ -199,7 +199,7 @@ extension WithServer {
             let wrong = "SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU"
             #expect(await failure { _ = try await connect(server) { $0.hostKeys = [wrong] } } != nil)
             try await eventually("all children are gone") { children().isSubset(of: before.children) }
-            #expect(try descriptorCount() <= before.descriptors)
+            try await eventually("all descriptors are closed") { try descriptorCount() <= before.descriptors }
         }
 
         @Test func aKilledChildEndsTheSession() async throws {
