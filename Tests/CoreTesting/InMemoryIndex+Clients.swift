@@ -36,7 +36,6 @@ extension InMemoryIndex {
         }
         guard entry.upload.state != .shipping else { return .refused(.state(.shipping)) }
         entry.insert(part)
-        countMoved(received: part.size, now)
         entry.upload.updatedAt = now
         entry.upload.record.expiresAt = now + entry.lifetime
         let record = entry.upload.record

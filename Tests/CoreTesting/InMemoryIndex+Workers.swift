@@ -80,7 +80,6 @@ extension InMemoryIndex {
         guard let part else { return .refused(.noSuchPart) }
         entry.parts[offset] = StoredPart(state: PartState(part: part.state.part, shippedIn: generation))
         entry.upload.shipped.bytes += part.state.part.size
-        countMoved(shipped: part.state.part.size, now)
         entry.upload.shipped.parts += 1
         entry.upload.verification = min(entry.upload.verification ?? verification, verification)
         entry.upload.updatedAt = now

@@ -18,7 +18,7 @@ public final class InMemoryUploadStore: UploadStore {
         /// The method of the same name.
         case fail, retry, cleaned, dueEntries, confirm, postpone, condition, restore, adopt, announce, workers, targets
         /// The method of the same name.
-        case backlog, movedBytes
+        case backlog
     }
 
     /// What goes wrong.
@@ -332,11 +332,6 @@ public final class InMemoryUploadStore: UploadStore {
                 outbox: Dictionary(targets.map { ($0, index.outbox[$0]?.count ?? 0) }, uniquingKeysWith: +)
             )
         }
-    }
-
-    /// The bytes that were received and shipped in each of the last 60 minutes.
-    public func movedBytes() async throws(StoreError) -> [MovedBytes] {
-        try await ask(.movedBytes) { $0.movedBytes($1) }
     }
 
     /// What is known about targets.

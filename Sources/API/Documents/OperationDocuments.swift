@@ -76,23 +76,6 @@ struct QueuesDocument: Encodable {
     var queues: [Queue]
 }
 
-/// What was moved in each of the last 60 minutes, oldest first.
-struct ThroughputDocument: Encodable {
-    struct Minute: Encodable {
-        var at: String
-        var receivedBytes: Int64
-        var shippedBytes: Int64
-
-        init(_ moved: MovedBytes) {
-            at = moved.minute.description
-            receivedBytes = moved.received
-            shippedBytes = moved.shipped
-        }
-    }
-
-    var minutes: [Minute]
-}
-
 /// Whether this process can do its work, and what of it cannot.
 struct ReadinessDocument: Encodable {
     struct Check: Encodable {

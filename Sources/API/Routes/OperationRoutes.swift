@@ -38,12 +38,6 @@ struct OperationRoutes {
         }
     }
 
-    func throughput() async throws -> Response {
-        let minutes: [MovedBytes]
-        do { minutes = try await services.store.movedBytes() } catch { throw Problem(error) }
-        return try JSON.response(ThroughputDocument(minutes: minutes.map(ThroughputDocument.Minute.init)))
-    }
-
     func queues() async throws -> Response {
         var queues: [QueuesDocument.Queue] = []
         for target in services.targets {

@@ -26,20 +26,6 @@ extension RedisUploadStore {
             .sorted { $0.target < $1.target }
     }
 
-    /// The bytes that were received and shipped in each of the last 60 minutes, oldest first.
-    public func movedBytes() async throws(StoreError) -> [MovedBytes] {
-        let reply = try await run(UploadScripts.moved, [keys.moved])
-        let numbers = reply.array?.compactMap { $0.string.flatMap { Int64($0) } } ?? []
-        guard numbers.count == 1 + 2 * MovedBytes.minutes else { throw .unreadable("the bytes of the last hour") }
-        return (0..<MovedBytes.minutes).map { index in
-            MovedBytes(
-                minute: Timestamp(microseconds: (numbers[0] + Int64(index)) * 60_000_000),
-                received: numbers[1 + 2 * index],
-                shipped: numbers[2 + 2 * index]
-            )
-        }
-    }
-
     private func announce(
         _ name: String,
         _ text: String,
