@@ -5,10 +5,12 @@ import os
 import re
 import shlex
 import shutil
+import socket
 import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Self
 
 from .processes import BenchError
 
@@ -115,6 +117,10 @@ class Stack:
             raise BenchError(f"redis-cli {command[0]}: {answer or done.stderr.strip()}")
         return answer
 
+    def index(self) -> Index:
+        """A connection of its own to Redis, for questions that must be cheap."""
+        return Index(int(self.port("redis")))
+
     def configure(self, settings: Settings) -> None:
         """Runs API and workers with these settings; does nothing where they do already."""
         workers = [f"worker-{number}" for number in range(1, settings.workers + 1)]
@@ -177,6 +183,33 @@ class Stack:
             if time.monotonic() > deadline:
                 raise BenchError(f"{len(left)} parts are still in staging {seconds:.0f} s after the commit")
             time.sleep(0.05)
+
+
+class Index:
+    """Asks Redis for single values, some ten microseconds each."""
+
+    def __init__(self, port: int) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), 5)
+        self._answers = self._socket.makefile("rb")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._answers.close()
+        self._socket.close()
+
+    def ask(self, *command: str) -> str | None:
+        """A string, or nothing where there is none (RESP2)."""
+        words = "".join(f"${len(word.encode())}\r\n{word}\r\n" for word in command)
+        self._socket.sendall(f"*{len(command)}\r\n{words}".encode())
+        head = self._answers.readline()
+        if not head.startswith(b"$"):
+            raise BenchError(f"Redis answered {command[0]} with {head!r}")
+        length = int(head[1:])
+        if length < 0:
+            return None
+        return self._answers.read(length + 2)[:-2].decode()
 
 
 def written_with(text: str, settings: Settings) -> str:
