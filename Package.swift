@@ -105,7 +105,7 @@ let package = Package(
         shared("SFTP", ["CLibSSH2", "CReadAheadCTR", "CChildProcess", .nioCore, .logging, .collections]),
         shared(
             "Adapters",
-            ["Core", "Redis", "AMQP", "SFTP", "COpenSSL", .nioCore, .nioPosix, .logging],
+            ["Core", "Redis", "AMQP", "SFTP", "COpenSSL", .nioCore, .nioPosix, .logging, .collections],
             resources: [.embedInCode("Scripts"), .embedInCode("Programs")]
         ),
         shared("Service", [.yams, .logging, .coreMetrics, .lifecycle, .unixSignals]),

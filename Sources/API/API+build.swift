@@ -72,6 +72,7 @@ func runAPI(_ configuration: FerryConfiguration, name: String) async throws {
     let subscriber = AMQPEventSubscriber(
         configuration: try configuration.broker(name: name),
         logger: logger,
+        isWanted: { hub.count > 0 },
         handler: { hub.deliver($0) }
     )
     // Shut down in reverse: requests end first, and what they stand on after them.

@@ -118,6 +118,28 @@ public final class AMQPPublisher: Sendable {
         return try await answer(ticket, to: .publish(publication))
     }
 
+    /// Publishes without waiting for the broker's word, for messages that may be lost; false where this one is lost already,
+    /// because it is malformed or the publisher was stopped. Nobody is told of what is refused later. Whoever posts without
+    /// end must wait for a `publish` now and then: what is posted is in no bound.
+    public func post(_ message: AMQPMessage, exchange: String, routingKey: String = "") -> Bool {
+        do throws(AMQPError) {
+            try Wire.checkName(exchange, "exchange")
+            try Wire.checkName(routingKey, "routing key")
+            try message.validate(sizeLimit: configuration.messageSizeLimit)
+        } catch {
+            return false
+        }
+        let publication = Publication(
+            message: message,
+            exchange: exchange,
+            routingKey: routingKey,
+            mandatory: false,
+            ticket: Ticket(),
+            deadline: Moment.now + configuration.operationTimeout
+        )
+        return mailbox.post(.publish(publication))
+    }
+
     /// Declares at once, and again on every later connection. Throws `channelClosed` with 406 if something is there
     /// with other arguments.
     public func declare(_ topology: AMQPTopology) async throws(AMQPError) {

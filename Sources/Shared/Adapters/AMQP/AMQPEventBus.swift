@@ -2,19 +2,21 @@
 
 public import AMQP
 public import Core
+internal import DequeModule
 public import Logging
 internal import Synchronization
 
 /// Publishes events to `ferry.events`. `publish` only puts an event into a bounded buffer, from which the oldest is
-/// dropped when it is full; `run` sends them. Events of one upload are sent in their order.
+/// dropped when it is full; `run` sends them, in their order.
 public final class AMQPEventBus: EventBus {
-    private struct Lane: Sendable {
-        let stream: AsyncStream<Event>
-        let input: AsyncStream<Event>.Continuation
-    }
+    /// Events that are sent before the broker's word on the last of them is waited for.
+    private static let batch = 64
 
     private let publisher: AMQPPublisher
-    private let lanes: [Lane]
+    private let capacity: Int
+    private let waiting = Mutex<Deque<Event>>([])
+    private let ticks: AsyncStream<Void>
+    private let tick: AsyncStream<Void>.Continuation
     private let dropped = Atomic<Int>(0)
     private let logger: Logger
 
@@ -22,16 +24,9 @@ public final class AMQPEventBus: EventBus {
     ///
     /// - Parameter capacity: how many events wait at most.
     public init(configuration: AMQPConfiguration, capacity: Int = 4_096, logger: Logger) {
-        let laneCount = 8
         publisher = AMQPPublisher(configuration: configuration, topology: FerryTopology.eventExchange, logger: logger)
-        lanes = (0..<laneCount).map { _ in
-            // One confirm at a time a lane: that keeps the order within it.
-            let (stream, input) = AsyncStream.makeStream(
-                of: Event.self,
-                bufferingPolicy: .bufferingNewest(max(capacity / laneCount, 1))
-            )
-            return Lane(stream: stream, input: input)
-        }
+        self.capacity = max(capacity, 1)
+        (ticks, tick) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
         self.logger = logger
     }
 
@@ -48,39 +43,59 @@ public final class AMQPEventBus: EventBus {
 
     /// Tells everybody, and waits for nobody.
     public func publish(_ event: Event) {
-        let lane = lanes[Int(event.upload.description.utf8.last ?? 0) % lanes.count]
-        if case .dropped = lane.input.yield(event) { dropped.add(1, ordering: .relaxed) }
+        let isFull = waiting.withLock { waiting in
+            let isFull = waiting.count >= capacity
+            if isFull { waiting.removeFirst() }
+            waiting.append(event)
+            return isFull
+        }
+        if isFull { dropped.add(1, ordering: .relaxed) }
+        tick.yield()
     }
 
     /// Sends events until the task is cancelled. To be called once. Throws if the first login is refused.
     public func run() async throws {
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { [publisher] in try await publisher.run() }
-            for lane in lanes {
-                group.addTask { for await event in lane.stream { await self.send(event) } }
+            group.addTask {
+                for await _ in self.ticks {
+                    while !Task.isCancelled, let batch = self.nextBatch() { await self.send(batch) }
+                }
             }
             defer { group.cancelAll() }
             try await group.next()
         }
     }
 
-    private func send(_ event: Event) async {
-        do {
-            _ = try await publisher.publish(
-                AMQPMessage(
-                    body: EventMessage.encode(event),
-                    persistent: false,
-                    contentType: "application/json",
-                    type: event.kind.rawValue
-                ),
-                exchange: FerryTopology.events,
-                routingKey: "",
-                mandatory: false
-            )
-        } catch {
-            dropped.add(1, ordering: .relaxed)
-            logger.debug("Event was not sent", metadata: ["error": "\(error)", "type": "\(event.kind.rawValue)"])
+    private func nextBatch() -> [Event]? {
+        waiting.withLock { waiting in
+            guard !waiting.isEmpty else { return nil }
+            let next = Array(waiting.prefix(Self.batch))
+            waiting.removeFirst(next.count)
+            return next
         }
+    }
+
+    /// The next batch forms while the broker takes this one.
+    private func send(_ batch: [Event]) async {
+        for event in batch.dropLast() { _ = publisher.post(Self.message(event), exchange: FerryTopology.events) }
+        guard let last = batch.last else { return }
+        do {
+            let message = Self.message(last)
+            _ = try await publisher.publish(message, exchange: FerryTopology.events, routingKey: "", mandatory: false)
+        } catch {
+            dropped.add(batch.count, ordering: .relaxed)
+            logger.debug("Event was not sent", metadata: ["error": "\(error)", "type": "\(last.kind.rawValue)"])
+        }
+    }
+
+    private static func message(_ event: Event) -> AMQPMessage {
+        AMQPMessage(
+            body: EventMessage.encode(event),
+            persistent: false,
+            contentType: "application/json",
+            type: event.kind.rawValue
+        )
     }
 }
 
@@ -90,11 +105,14 @@ public final class AMQPEventSubscriber: Sendable {
 
     /// A subscriber; nothing is read before `run`.
     ///
-    /// - Parameter handler: gets one event at a time, in order. While it is slow the broker keeps 10,000 and drops the
-    ///   oldest beyond that.
+    /// - Parameters:
+    ///   - isWanted: whether anybody wants events now; while nobody does, they are not even read.
+    ///   - handler: gets one event at a time, in order. While it is slow the broker keeps 10,000 and drops the oldest
+    ///     beyond that.
     public init(
         configuration: AMQPConfiguration,
         logger: Logger,
+        isWanted: @escaping @Sendable () -> Bool = { true },
         handler: @escaping @Sendable (Event) async -> Void
     ) {
         let source = AMQPConsumer.Source.exclusive(
@@ -102,6 +120,7 @@ public final class AMQPEventSubscriber: Sendable {
             arguments: ["x-max-length": 10_000, "x-overflow": "drop-head"]
         )
         let subscription = AMQPConsumer.Subscription(source, prefetch: 1_000, noAck: true) { delivery in
+            guard isWanted() else { return .ack }
             do {
                 await handler(try EventMessage.decode(delivery.body))
             } catch {

@@ -4,8 +4,8 @@ public import Core
 
 /// The JSON form of an event. Every field is always there; what is not known is null.
 public enum EventMessage {
-    private struct Form: Codable {
-        struct Failure: Codable {
+    private struct Form: Decodable {
+        struct Failure: Decodable {
             var reason: String
             var detail: String
         }
@@ -23,45 +23,38 @@ public enum EventMessage {
         var mergedBytes: Int64
         var error: Failure?
         var at: String
-
-        func encode(to encoder: any Encoder) throws {
-            var container = encoder.container(keyedBy: CodingKeys.self)
-            try container.encode(v, forKey: .v)
-            try container.encode(type, forKey: .type)
-            try container.encode(upload, forKey: .upload)
-            try container.encode(owner, forKey: .owner)
-            try container.encode(target, forKey: .target)
-            try container.encode(path, forKey: .path)
-            try container.encode(state, forKey: .state)
-            // As optionals they become null; `encodeIfPresent` would leave them out.
-            try container.encode(size, forKey: .size)
-            try container.encode(receivedBytes, forKey: .receivedBytes)
-            try container.encode(shippedBytes, forKey: .shippedBytes)
-            try container.encode(mergedBytes, forKey: .mergedBytes)
-            try container.encode(error, forKey: .error)
-            try container.encode(at, forKey: .at)
-        }
     }
 
     /// The JSON text in UTF-8, on one line, so that it can be a line of an event stream too.
     public static func encode(_ event: Event) -> [UInt8] {
-        MessageJSON.encode(
-            Form(
-                v: Event.currentVersion,
-                type: event.kind.rawValue,
-                upload: event.upload.description,
-                owner: event.owner.description,
-                target: event.target.description,
-                path: event.path.description,
-                state: event.state.rawValue,
-                size: event.size,
-                receivedBytes: event.receivedBytes,
-                shippedBytes: event.shippedBytes,
-                mergedBytes: event.mergedBytes,
-                error: event.failure.map { .init(reason: $0.reason.rawValue, detail: $0.detail) },
-                at: event.at.description
-            )
-        )
+        var text = JSONLine()
+        text.add("at", event.at.description)
+        text.begin("error")
+        if let failure = event.failure {
+            text.nest { error in
+                error.add("detail", failure.detail)
+                error.add("reason", failure.reason.rawValue)
+            }
+        } else {
+            text.addNull()
+        }
+        text.add("mergedBytes", event.mergedBytes)
+        text.add("owner", event.owner.description)
+        text.add("path", event.path.description)
+        text.add("receivedBytes", event.receivedBytes)
+        text.add("shippedBytes", event.shippedBytes)
+        if let size = event.size {
+            text.add("size", size)
+        } else {
+            text.begin("size")
+            text.addNull()
+        }
+        text.add("state", event.state.rawValue)
+        text.add("target", event.target.description)
+        text.add("type", event.kind.rawValue)
+        text.add("upload", event.upload.description)
+        text.add("v", Int64(Event.currentVersion))
+        return text.finish()
     }
 
     /// The event in JSON text; its time has milliseconds.
