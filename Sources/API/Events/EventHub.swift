@@ -2,6 +2,7 @@
 
 import Core
 import NIOCore
+import ServiceLifecycle
 import Synchronization
 
 /// Which uploads a stream shows.
@@ -77,6 +78,7 @@ final class EventHub: Sendable {
         var sequence: UInt64 = 0
         var slot = 0
         var isClosed = false
+        var isWatched = false
         var subscribers: [UInt64: Subscriber] = [:]
         var byFilter: [EventFilter: Set<UInt64>] = [:]
     }
@@ -179,6 +181,20 @@ final class EventHub: Sendable {
                 return state.slot
             }
             beat(slot: slot)
+        }
+    }
+
+    /// Has all streams end when the server is asked to stop, in whose requests this is called. Once is enough: a handler for
+    /// each stream would be held by thousands.
+    func endWithServer() {
+        let isWatched = state.withLock { state in
+            defer { state.isWatched = true }
+            return state.isWatched
+        }
+        guard !isWatched else { return }
+        Task { [weak self] in
+            try? await gracefulShutdown()
+            self?.close()
         }
     }
 

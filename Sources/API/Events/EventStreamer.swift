@@ -4,7 +4,6 @@ import Core
 import Hummingbird
 import HummingbirdCore
 import NIOCore
-import ServiceLifecycle
 
 /// One client's event stream.
 ///
@@ -53,9 +52,15 @@ struct EventStreamer: Sendable {
     }
 
     /// Writes until the upload has ended, the client has gone, or the server stops.
-    @concurrent func write(_ snapshot: [Upload], to writer: inout any ResponseBodyWriter) async throws {
-        var seen: [UploadID: UploadSummary] = [:]
-        try await send(snapshot, &seen, &writer)
+    ///
+    /// A task keeps the memory of the deepest call that it ever made, and thousands of streams wait here: so what asks the
+    /// index runs in a task of its own, which is gone when it has answered, and no upload is held across a wait.
+    @concurrent func write(
+        _ snapshot: [ByteBuffer],
+        _ seen: consuming [UploadID: UploadSummary],
+        to writer: inout any ResponseBodyWriter
+    ) async throws {
+        for frame in snapshot { try await writer.write(frame) }
         if isOver(seen) { return }
         for await item in subscription.items {
             switch item {
@@ -69,13 +74,24 @@ struct EventStreamer: Sendable {
                     return
                 }
                 try await writer.write(EventFrame.keepAlive)
-                // Where the index does not answer, the next beat asks again.
-                guard let uploads = try? await current(since: seen) else { continue }
-                try await send(uploads.filter { seen[$0.id] != UploadSummary($0) }, &seen, &writer)
+                let missed = await missed(since: seen)
+                seen = missed.seen
+                for frame in missed.frames { try await writer.write(frame) }
                 if isOver(seen) { return }
             }
         }
         if let reason = subscription.reason { try await writer.write(EventFrame.end(reason.rawValue)) }
+    }
+
+    /// Snapshots of what changed without an event that arrived, and what is seen with them. Where the index does not
+    /// answer there are none, and the next beat asks again.
+    private func missed(
+        since seen: [UploadID: UploadSummary]
+    ) async -> (frames: [ByteBuffer], seen: [UploadID: UploadSummary]) {
+        await Task {
+            guard let uploads = try? await current(since: seen) else { return ([], seen) }
+            return snapshots(of: uploads.filter { seen[$0.id] != UploadSummary($0) }, seen)
+        }.value
     }
 
     /// Whether nothing more can come.
@@ -92,11 +108,12 @@ struct EventStreamer: Sendable {
         }
     }
 
-    @concurrent private func send(
-        _ uploads: [Upload],
-        _ seen: inout [UploadID: UploadSummary],
-        _ writer: inout any ResponseBodyWriter
-    ) async throws {
+    private func snapshots(
+        of uploads: [Upload],
+        _ seen: [UploadID: UploadSummary]
+    ) -> (frames: [ByteBuffer], seen: [UploadID: UploadSummary]) {
+        var seen = seen
+        var frames: [ByteBuffer] = []
         for upload in uploads {
             note(UploadSummary(upload), &seen)
             let frame = EventFrame.make(
@@ -104,8 +121,9 @@ struct EventStreamer: Sendable {
                 id: String(upload.updatedAt.microseconds),
                 document: EventDocument(snapshot: upload)
             )
-            if let frame { try await writer.write(frame) }
+            if let frame { frames.append(frame) }
         }
+        return (frames, seen)
     }
 }
 
@@ -114,14 +132,11 @@ extension EventStreamer {
     func response(_ snapshot: [Upload], channel: any Channel) -> Response {
         // A connection that is gone ends the stream at once, not with the next failed write.
         channel.closeFuture.whenComplete { [weak subscription] _ in subscription?.close(.shutdown) }
+        let (frames, seen) = snapshots(of: snapshot, [:])
         let body = ResponseBody { writer in
             // A first comment opens the stream for the client even where there is nothing to tell.
             try await writer.write(EventFrame.keepAlive)
-            try await withGracefulShutdownHandler {
-                try await write(snapshot, to: &writer)
-            } onGracefulShutdown: {
-                subscription.close(.shutdown)
-            }
+            try await write(frames, seen, to: &writer)
             try await writer.finish(nil)
         }
         return Response(

@@ -36,9 +36,10 @@ struct EventRoutes {
                 return now == principal
             }
         )
+        services.hub.endWithServer()
         services.metrics.streaming(services.hub.count)
         // Answers 404 or 503 before the stream begins; the subscription ends with the streamer.
-        let snapshot = try await streamer.current()
+        let snapshot = try await Task { () async throws(IntakeError) in try await streamer.current() }.value
         return streamer.response(snapshot, channel: scope.channel)
     }
 }
