@@ -17,14 +17,15 @@ final class MemoryBudget: Sendable {
     /// A budget in bytes over all connections.
     init(bytes: Int) { self.bytes = bytes }
 
-    /// How many buffers of a connection can be full at once: those that one read makes, and those that wait.
-    static let buffersPerConnection = 4
+    /// How many buffers of a connection can be full at once: those that one read makes, those that wait, and the one that
+    /// is being written.
+    static let buffersPerConnection = 5
 
     /// The largest read buffer for one more connection: fewer have larger ones.
     func open() -> Int {
         let count = connections.add(1, ordering: .relaxed).newValue
         let share = bytes / count / Self.buffersPerConnection
-        let bounded = min(max(share, 4_096), 262_144)
+        let bounded = min(max(share, 4_096), 1 << 20)
         return 1 << (Int.bitWidth - 1 - bounded.leadingZeroBitCount)
     }
 
@@ -47,7 +48,8 @@ struct IngestChannel: HTTPChannelHandler {
             if let options = channel.syncOptions {
                 let allocator = AdaptiveRecvByteBufferAllocator(
                     minimum: 1_024,
-                    initial: min(largest, 4_096),
+                    // Thousands of idle streams keep the buffer that their request came in.
+                    initial: min(largest, 1_024),
                     maximum: largest
                 )
                 try options.setOption(.recvAllocator, value: allocator)

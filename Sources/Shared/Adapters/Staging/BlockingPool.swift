@@ -2,6 +2,7 @@
 
 internal import Core
 internal import NIOPosix
+internal import Synchronization
 
 /// A fixed number of threads. Work waits in line; work that was begun is always finished.
 final class BlockingPool: Sendable {
@@ -34,6 +35,18 @@ final class BlockingPool: Sendable {
         return try result.get()
     }
 
+    /// Begins work whose end is waited for later.
+    func begin(_ work: @escaping @Sendable () throws(StagingError) -> Void) -> BegunWork {
+        let begun = BegunWork()
+        threads.submit { state in
+            switch state {
+            case .active: begun.end(Result { () throws(StagingError) in try work() })
+            case .cancelled: begun.end(.failure(.failed("staging is closed")))
+            }
+        }
+        return begun
+    }
+
     /// Runs work that nobody waits for.
     func later(_ work: @escaping @Sendable () -> Void) {
         threads.submit { state in
@@ -46,5 +59,38 @@ final class BlockingPool: Sendable {
         await withCheckedContinuation { continuation in
             threads.shutdownGracefully { _ in continuation.resume() }
         }
+    }
+}
+
+/// Work that was begun, and its end.
+final class BegunWork: Sendable {
+    private enum State {
+        case running
+        case awaited(CheckedContinuation<Result<Void, StagingError>, Never>)
+        case ended(Result<Void, StagingError>)
+    }
+
+    private let state = Mutex(State.running)
+
+    fileprivate func end(_ result: Result<Void, StagingError>) {
+        let waiting: CheckedContinuation<Result<Void, StagingError>, Never>? = state.withLock { state in
+            defer { state = .ended(result) }
+            if case .awaited(let continuation) = state { return continuation }
+            return nil
+        }
+        waiting?.resume(returning: result)
+    }
+
+    /// Waits for the end; to be called once.
+    func wait() async throws(StagingError) {
+        let result = await withCheckedContinuation { continuation in
+            let early: Result<Void, StagingError>? = state.withLock { state in
+                if case .ended(let result) = state { return result }
+                state = .awaited(continuation)
+                return nil
+            }
+            if let early { continuation.resume(returning: early) }
+        }
+        try result.get()
     }
 }

@@ -3,7 +3,8 @@
 internal import Core
 internal import Synchronization
 
-/// Hands a part's bytes to the blocking pool, few and large pieces at a time.
+/// Hands a part's bytes to the blocking pool, few and large pieces at a time. While a piece is hashed and written the next
+/// one is received: what `write` is given may end only in the call that comes after it, which then throws its error.
 final class DiskPartWriter: PartWriter {
     private enum Turn {
         case free
@@ -17,6 +18,8 @@ final class DiskPartWriter: PartWriter {
     private let part: StagedPartFile
     private let pool: BlockingPool
     private let turn = Mutex(Turn.free)
+    /// The piece that is being written. Whoever touches the part waits for it first.
+    private let piece = Mutex<BegunWork?>(nil)
 
     init(_ part: StagedPartFile, pool: BlockingPool) {
         self.part = part
@@ -34,18 +37,29 @@ final class DiskPartWriter: PartWriter {
     func write(_ chunk: some ByteChunk) async throws(StagingError) {
         try take()
         do throws(StagingError) {
+            try await endPiece()
             let received = part.received + Int64(chunk.count)
             guard received <= part.size else { throw StagingError.wrongLength(expected: part.size, received: received) }
             if !chunk.withUnsafeBytes({ part.keep($0) }) {
-                try await pool.run { [part] () throws(StagingError) in
+                // Holds the writer, too, so that nobody else removes the part meanwhile.
+                let begun = pool.begin { [self] () throws(StagingError) in
                     try chunk.withUnsafeBytes { bytes throws(StagingError) in try part.write(bytes) }
                 }
+                piece.withLock { $0 = begun }
             }
         } catch {
             await give()
             throw error
         }
         await give()
+    }
+
+    private func endPiece() async throws(StagingError) {
+        let begun = piece.withLock { piece in
+            defer { piece = nil }
+            return piece
+        }
+        try await begun?.wait()
     }
 
     func seal() async throws(StagingError) -> Part {
@@ -76,7 +90,8 @@ final class DiskPartWriter: PartWriter {
         _ work: @escaping @Sendable (StagedPartFile) throws(StagingError) -> Value
     ) async throws(StagingError) -> Value {
         try take()
-        do {
+        do throws(StagingError) {
+            try await endPiece()
             let value = try await pool.run { [part] () throws(StagingError) in try work(part) }
             await give(isEnded: isLast)
             return value
@@ -109,6 +124,8 @@ final class DiskPartWriter: PartWriter {
     }
 
     private func remove() async {
+        // However it ended: the part goes.
+        do { try await endPiece() } catch {}
         do {
             try await pool.run { [part] () throws(StagingError) in part.discard() }
         } catch {
