@@ -131,6 +131,18 @@ class _Parts:
             return Attempt(time.monotonic() - began, meter.cpu(own=True), meter.peak_bytes)
 
 
+def _remove(directory: str) -> None:
+    """Removes an upload's parts, of which the last may still be on their way there: wrk leaves without waiting."""
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            return shutil.rmtree(directory)
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise BenchError(f"{directory} cannot be removed: {error}") from error
+        time.sleep(0.1)
+
+
 def small(place: Place) -> list[Line]:
     """The row ingest-small."""
     wrk = place.tool("wrk", "wrk")
@@ -164,7 +176,7 @@ def small(place: Place) -> list[Line]:
         url, token = stack.environment["FERRY_URL"], stack.environment["FERRY_TOKEN"]
         done = attempt(url, stack.pids(), ["parts", token, *uploads])
         for upload in uploads:
-            shutil.rmtree(os.path.join(stack.staging, upload[:2], upload))
+            _remove(os.path.join(stack.staging, upload[:2], upload))
         return done
 
     sides = {OURS: ours}
