@@ -17,8 +17,8 @@ final class JobDesk: ServiceLifecycle.Service {
         let fence: Fence
     }
 
-    /// How many merges run at once.
-    static let merges = 16
+    /// How many merges run at once. Those of small files wait for the target most of their time.
+    static let merges = 64
     /// How long a suspect waits for the one before it; well below the half hour after which a broker wants its delivery
     /// back.
     static let patience = Duration.seconds(300)

@@ -41,8 +41,10 @@ func runWorker(_ configuration: FerryConfiguration, name: String) async throws {
     let sessionCounts = mine.map(\.sessions)
     var options = AMQPJobConsumer.Options()
     options.kinds = Set(configuration.worker.roles.map { $0 == .ship ? JobQueueKind.ship : .merge })
-    // Twice the sessions, so that none waits for its next part.
-    options.shipPrefetch = 2 * (sessionCounts.max() ?? 4)
+    // Four times the sessions: none waits for its next part, and small ones keep a distant target busy.
+    options.shipPrefetch = 4 * (sessionCounts.max() ?? 4)
+    // A merge is held only until it is claimed.
+    options.mergePrefetch = 4
     options.drain = configuration.worker.drain
     let consumer = AMQPJobConsumer(
         configuration: try configuration.broker(name: name),

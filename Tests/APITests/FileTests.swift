@@ -125,7 +125,7 @@ struct FileTests {
             // The first ones were taken back: they must not answer for this one.
             let again = try await api.request("PUT", "/v1/files/web-1/a", fields: fields, body: sample(3_000))
             #expect(again.status == 202)
-            #expect(try again.json()["state"]?.text == "shipping")
+            #expect(try again.json()["state"]?.text == "merging")
         }
     }
 }

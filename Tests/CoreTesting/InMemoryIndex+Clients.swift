@@ -58,6 +58,21 @@ extension InMemoryIndex {
         return .applied(save(entry), [self.record(.ship(id, offset: part.offset), record.target, due)])
     }
 
+    mutating func submit(_ part: Part, of id: UploadID, _ now: Timestamp) -> Change<ReceiveRefusal> {
+        guard var entry = find(id, now) else { return .unknown }
+        guard entry.upload.state == .receiving, entry.upload.received.parts == 0,
+            entry.upload.record.size == part.size,
+            let state = entry.upload.state.after(.complete)?.after(.allShipped)
+        else { return .refused(.state(entry.upload.state)) }
+        entry.insert(part)
+        entry.upload.whole = part
+        entry.isComplete = true
+        entry.note(.completed, now, by: entry.upload.record.owner.description)
+        move(&entry, to: state, now)
+        let job = recordMerge(entry, now)
+        return .applied(save(entry), [job])
+    }
+
     mutating func complete(
         _ id: UploadID,
         size: Int64,

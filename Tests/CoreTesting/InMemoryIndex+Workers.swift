@@ -126,6 +126,8 @@ extension InMemoryIndex {
             }
         }
         let fence = Fence(entry.nextNumber(now))
+        // It may leave a part file of its own behind.
+        if entry.upload.carriedPart != nil { entry.upload.preparations += 1 }
         entry.upload.fence = fence
         entry.upload.updatedAt = now
         entry.lease = Lease(fence: fence, holder: holder, until: now + duration)
@@ -166,6 +168,14 @@ extension InMemoryIndex {
         guard var entry = find(id, now) else { return .unknown }
         guard let state = entry.upload.state.after(.beginCommit) else { return .refused(.state(entry.upload.state)) }
         guard holds(entry, fence) else { return .refused(.staleFence) }
+        if entry.upload.carriedPart != nil {
+            guard let part = entry.parts[0]?.state.part else { return .refused(.staleGeneration(nil)) }
+            // The claim has built a generation of its own: it is the current one from here.
+            entry.parts[0] = StoredPart(state: PartState(part: part, shippedIn: generation))
+            entry.upload.generation = generation
+            entry.upload.strategy = .inPlace
+            entry.upload.shipped = entry.upload.received
+        }
         guard entry.upload.generation == generation else {
             return .refused(.staleGeneration(entry.upload.generation))
         }

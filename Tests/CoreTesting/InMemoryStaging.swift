@@ -19,6 +19,10 @@ public final class InMemoryStaging: Staging {
         case seal
         /// A writer's `publish`
         case publish
+        /// `fill`
+        case fill
+        /// `bytes`
+        case bytes
         /// `openPart`
         case openPart
         /// A reader's `read`
@@ -78,9 +82,9 @@ public final class InMemoryStaging: Staging {
 
     /// Faults to plant.
     public let faults: PortFaults<Operation, StagingError>
-    private let state = Mutex(State())
+    let state = Mutex(State())
     private let turnoverCounter = Atomic(0)
-    private let limit: Int64
+    let limit: Int64
     private let now: @Sendable () -> Timestamp
     private let newEpoch: @Sendable () -> String
     private let digest: @Sendable ([UInt8]) -> SHA256Digest

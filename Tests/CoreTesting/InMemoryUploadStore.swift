@@ -8,7 +8,7 @@ public final class InMemoryUploadStore: UploadStore {
     /// The operations in which faults can be planted.
     public enum Operation: Hashable, Sendable, CaseIterable {
         /// The method of the same name.
-        case create, receive, complete, cancel, expire, replay
+        case create, receive, submit, complete, cancel, expire, replay
         /// The method of the same name.
         case upload, holder, parts, uploads, attempt, shipState, history
         /// The method of the same name.
@@ -78,6 +78,11 @@ public final class InMemoryUploadStore: UploadStore {
         try await change(.receive, grows: true) { $0.receive(part, of: id, $1) }
     }
 
+    /// Records the only part of an upload, and that its end was asked for.
+    public func submit(_ part: Part, of id: UploadID) async throws(StoreError) -> Change<ReceiveRefusal> {
+        try await change(.submit, grows: true) { $0.submit(part, of: id, $1) }
+    }
+
     /// Fixes size and digest, and moves on to `shipping`, or to `merging` with its job when all is shipped.
     public func complete(_ id: UploadID, size: Int64, digest: SHA256Digest?) async throws(StoreError) -> Change<
         CompleteRefusal
@@ -145,6 +150,16 @@ public final class InMemoryUploadStore: UploadStore {
     /// What a ship job needs, in one question.
     public func shipState(of id: UploadID, offset: Int64) async throws(StoreError) -> ShipState? {
         try await ask(.shipState) { $0.shipState(of: id, offset: offset, $1) }
+    }
+
+    /// The same for a part that still is to be shipped.
+    public func shipWork(of id: UploadID, offset: Int64) async throws(StoreError) -> ShipState? {
+        try await ask(.shipState) { index, now in
+            guard let state = index.shipState(of: id, offset: offset, now), state.upload.state.isShippable,
+                let part = state.part, part.shippedIn == nil || part.shippedIn != state.upload.generation
+            else { return nil }
+            return state
+        }
     }
 
     // MARK: Workers

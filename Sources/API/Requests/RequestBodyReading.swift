@@ -62,6 +62,18 @@ extension Request {
         }
     }
 
+    /// A body of an announced length, held whole.
+    func collect(_ length: Int64, _ scope: RequestScope) async throws(Problem) -> ByteBuffer {
+        scope.expectBody(of: self)
+        do {
+            let bytes = try await body.collect(upTo: Int(length))
+            scope.record.received(bytes: bytes.readableBytes)
+            return bytes
+        } catch {
+            throw Self.bodyProblem(error)
+        }
+    }
+
     /// Streams the body into a part, chunk by chunk; the connection is read on only as fast as chunks are taken. When
     /// anything goes wrong, the client's leaving included, nothing of the part stays.
     func stream(into part: PartIntake, _ scope: RequestScope) async throws(Problem) -> PartIntake.Outcome {

@@ -36,24 +36,47 @@ struct BodyRoutes {
         if length == 0, let digest, let empty = services.authenticator.sha256([]), digest != empty {
             throw Problem(IntakeError.digestMismatch(declared: digest, received: empty))
         }
-        let creation = try await intake.create(
-            CreateRequest(
-                target: target,
-                path: path,
-                size: length,
-                partSize: max(PartLayout.partSizes.lowerBound, length),
-                digest: digest,
-                overwrite: try Self.overwrite(request.headers),
-                attributes: try FinalAttributes(
-                    mode: (request.headers[values: .mode].first, "Mode"),
-                    modifiedAt: (request.headers[values: .modifiedAt].first, "Modified-At")
-                ),
-                idempotencyKey: request.headers[values: .idempotencyKey].first,
-                probes: false,
-                isWhole: true
+        let wanted = CreateRequest(
+            target: target,
+            path: path,
+            size: length,
+            partSize: max(PartLayout.partSizes.lowerBound, length),
+            digest: digest,
+            overwrite: try Self.overwrite(request.headers),
+            attributes: try FinalAttributes(
+                mode: (request.headers[values: .mode].first, "Mode"),
+                modifiedAt: (request.headers[values: .modifiedAt].first, "Modified-At")
             ),
-            for: principal
+            idempotencyKey: request.headers[values: .idempotencyKey].first,
+            probes: false,
+            isWhole: true
         )
+        guard 1...MergeUpload.largestWhole ~= length else {
+            return try await putFile(wanted, length, digest) { part in try await request.stream(into: part, scope) }
+        }
+        let bytes = BodyChunk(buffer: try await request.collect(length, scope))
+        let (intake, principal) = (intake, principal)
+        let taken = try await Task { () async throws(IntakeError) in
+            try await intake.submit(wanted, bytes, for: principal)
+        }.value
+        if let taken { return try Self.accepted(taken) }
+        return try await putFile(wanted, length, digest) { part in
+            do throws(IntakeError) { try await part.write(bytes) } catch {
+                await part.abandon()
+                throw Problem(error)
+            }
+            return try await part.finish()
+        }
+    }
+
+    /// Takes a file in the steps that any other takes; `send` gives its bytes.
+    private func putFile(
+        _ wanted: CreateRequest,
+        _ length: Int64,
+        _ digest: SHA256Digest?,
+        _ send: (PartIntake) async throws -> PartIntake.Outcome
+    ) async throws -> Response {
+        let creation = try await intake.create(wanted, for: principal)
         var upload = creation.upload
         if upload.state == .receiving {
             // Begun part by part; it is finished that way, or cancelled first.
@@ -61,13 +84,17 @@ struct BodyRoutes {
                 throw Problem(IntakeError.differentContent(upload.id))
             }
             do {
-                upload = try await fill(upload, length, digest, request, scope)
+                upload = try await fill(upload, length, digest, send)
             } catch {
                 if case .created = creation { await takeBack(upload) }
                 throw error
             }
         }
-        // Whoever is told yes has a file on its way, or there.
+        return try Self.accepted(upload)
+    }
+
+    /// Whoever is told yes has a file on its way, or there.
+    private static func accepted(_ upload: Upload) throws -> Response {
         if upload.state == .cancelled || upload.state == .expired { throw Problem(IntakeError.gone(upload.state)) }
         return try JSON.response(UploadDocument(upload), status: .accepted, headers: [.location: upload.location])
     }
@@ -76,12 +103,11 @@ struct BodyRoutes {
         _ upload: Upload,
         _ length: Int64,
         _ digest: SHA256Digest?,
-        _ request: Request,
-        _ scope: RequestScope
+        _ send: (PartIntake) async throws -> PartIntake.Outcome
     ) async throws -> Upload {
         if length > 0 {
             let part = try await intake.beginPart(1, of: upload.id, length: length, digest: digest, for: principal)
-            _ = try await request.stream(into: part, scope)
+            _ = try await send(part)
         }
         return try await intake.complete(upload.id, digest: digest, for: principal)
     }

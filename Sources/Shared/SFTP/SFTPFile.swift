@@ -150,10 +150,17 @@ public struct SFTPFile: Sendable {
 
     /// Has the server flush the file to its disk (`fsync@openssh.com`).
     public func fsync() async throws(SFTPError) {
-        var payload = ByteBuffer()
-        payload.writeHandle(try handle.open())
-        _ = try await session.extended(SFTPExtension.fsync, payload, path: path)
+        _ = try await session.extended(SFTPExtension.fsync, Self.fsyncPayload(try handle.open()), path: path)
     }
+
+    static func fsyncPayload(_ handle: HandleBytes) -> ByteBuffer {
+        var payload = ByteBuffer()
+        payload.writeHandle(handle)
+        return payload
+    }
+
+    /// The handle's bytes, while it is open.
+    func openHandle() throws(SFTPError) -> HandleBytes { try handle.open() }
 
     /// Attributes of the open file.
     public func fstat() async throws(SFTPError) -> FileAttributes {
@@ -180,6 +187,9 @@ public struct SFTPFile: Sendable {
         payload.writeInteger(offset)
         _ = try await session.extended(SFTPExtension.copyData, payload, path: "\(source.path) → \(path)")
     }
+
+    /// Gives the handle back without waiting for the server's word; a second call does nothing.
+    public func release() { handle.release() }
 
     /// Gives the handle back; a second call does nothing.
     public func close() async throws(SFTPError) {

@@ -36,11 +36,18 @@ extension OnTargets {
             #expect(steps.count >= 12)
         }
 
+        @Test(arguments: places.filter { $0.strategy == .inPlace }, [Life.End.dies, .stops])
+        func aSmallFileThatCameWholeIsMergedToItsEnd(at place: AssemblyCase, end: Life.End) async throws {
+            let steps = try await liveThrough(end, at: place, isWhole: true) { _ in true }
+            #expect(steps.count >= 10)
+        }
+
         /// Merges file after file by a worker that ends after the first step, the second, and so on, and by one that
         /// follows it. Answers the steps of a whole merge.
         private func liveThrough(
             _ end: Life.End,
             at place: AssemblyCase,
+            isWhole: Bool = false,
             counting: @escaping @Sendable (String) -> Bool
         ) async throws -> [String] {
             let root = try await place.makeRoot()
@@ -51,7 +58,18 @@ extension OnTargets {
                     let successor = try await world.worker("successor", on: second.session)
                     for step in 0..<100 {
                         let life = Life((end, after: step), counting: counting)
-                        try await live(step, of: life, end, at: place, in: world, on: first, then: second, successor)
+                        let file = Bytes.seeded(UInt64(step), count: isWhole ? 40_001 : 150_001)
+                        try await live(
+                            step,
+                            of: life,
+                            end,
+                            with: file,
+                            at: place,
+                            in: world,
+                            on: first,
+                            then: second,
+                            successor
+                        )
                         // Nothing ended this one: it has been through all of them.
                         guard life.steps.count <= step else { continue }
                         steps = life.steps
@@ -66,6 +84,7 @@ extension OnTargets {
             _ step: Int,
             of life: Life,
             _ end: Life.End,
+            with file: Bytes,
             at place: AssemblyCase,
             in world: MergeUnderTest,
             on first: TargetUnderTest,
@@ -75,11 +94,16 @@ extension OnTargets {
             let worker = try await world.worker("worker-\(step)", on: first.session)
             // What is there already is replaced in every other file.
             let overwrite: Overwrite = step.isMultiple(of: 2) ? .replace : .never
-            let file = Bytes.seeded(UInt64(step), count: 150_001)
             let directory = "after-\(step)"
             let path = try TargetPath("\(directory)/film.mov")
             if overwrite == .replace { try test.put(Self.old, path) }
-            let id = try await world.send(file, to: path.description, overwrite: overwrite, by: worker)
+            let name = path.description
+            let id =
+                if file.count < MergeUpload.largestWhole {
+                    try await world.submit(file, to: name, overwrite: overwrite, by: worker)
+                } else {
+                    try await world.send(file, to: name, overwrite: overwrite, by: worker)
+                }
             #expect(world.upload(id)?.state == .merging)
             let merging = Task { await worker.merge(id, in: life) }
             if end == .stops {

@@ -126,6 +126,19 @@ struct MortalTarget: TargetSession {
         try await pass { () throws(TargetError) in try await base.assemble(file, of: parts, from: open) }
     }
 
+    func build(
+        _ file: PartFile,
+        of part: Part,
+        _ bytes: any ByteChunk,
+        modified: Int64,
+        attributes: FinalAttributes
+    ) async throws(TargetError) -> BuiltPartFile {
+        let built: BuiltPartFile = try await pass { () throws(TargetError) in
+            try await base.build(file, of: part, bytes, modified: modified, attributes: attributes)
+        }
+        return BuiltPartFile(sealed: Sealed(base: built.sealed, target: self), verification: built.verification)
+    }
+
     func prove(_ part: Part, in file: PartFile) async throws(TargetError) {
         try await pass { () throws(TargetError) in try await base.prove(part, in: file) }
     }
@@ -330,6 +343,26 @@ final class MergeUnderTest: Sendable {
         _ = try await worker.intake.complete(id, digest: nil, for: client)
         try await ship(id, by: worker)
         return id
+    }
+
+    /// Sends a small file in one request.
+    func submit(_ file: Bytes, to path: String, overwrite: Overwrite, by worker: Worker) async throws -> UploadID {
+        guard let owner = Self.owner else { throw CancellationError() }
+        let taken = try await worker.intake.submit(
+            CreateRequest(
+                target: "t",
+                path: path,
+                size: Int64(file.count),
+                partSize: Self.partSize,
+                overwrite: overwrite,
+                attributes: Self.attributes,
+                isWhole: true
+            ),
+            file,
+            for: Principal(owner: owner, roles: [.uploader])
+        )
+        guard let taken else { throw CancellationError() }
+        return taken.id
     }
 
     /// Takes the jobs of parts that have to be shipped.

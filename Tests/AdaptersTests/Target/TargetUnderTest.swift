@@ -121,7 +121,11 @@ struct TargetUnderTest: Sendable {
 
     /// The names in a directory below the root, hidden ones too; tests of servers only.
     func names(in directory: String = "") throws -> [String] {
-        try FileManager.default.contentsOfDirectory(atPath: path(directory)).sorted()
+        try names(atPath: path(directory))
+    }
+
+    func names(atPath directory: String) throws -> [String] {
+        try FileManager.default.contentsOfDirectory(atPath: directory).sorted()
     }
 
     func mode(_ relative: String) throws -> Int? {
@@ -140,6 +144,8 @@ struct TargetUnderTest: Sendable {
         try FileManager.default.createDirectory(atPath: root + "-outside", withIntermediateDirectories: true)
         return (root + "-outside", clientRoot + "-outside")
     }
+
+    func removeDirectory(_ relative: String) throws { try FileManager.default.removeItem(atPath: path(relative)) }
 
     func makeDirectory(_ relative: String) throws {
         try FileManager.default.createDirectory(atPath: path(relative), withIntermediateDirectories: true)

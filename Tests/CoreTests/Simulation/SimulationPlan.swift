@@ -33,6 +33,8 @@ struct SimulationPlan: Sendable {
         var overwrite: Overwrite
         var declaresDigest: Bool
         var isSized: Bool
+        /// Whether all of it comes with the request that creates its upload, as far as that goes.
+        var isWhole: Bool
         /// The order in which its parts are sent; some come twice.
         var order: [Int64]
         /// After how many requests the client gives it up; nil for never.
@@ -86,6 +88,7 @@ struct SimulationPlan: Sendable {
         order.shuffle(using: &random)
         if parts > 0, Bool.random(using: &random) { order.append(Int64.random(in: 1...Int64(parts), using: &random)) }
         let seed = random.next()
+        let isSized = Int.random(in: 0..<4, using: &random) != 0
         return Send(
             start: .milliseconds(Int.random(in: 0...2_000, using: &random)),
             path: paths.randomElement(using: &random) ?? "a",
@@ -93,7 +96,8 @@ struct SimulationPlan: Sendable {
             principal: Int.random(in: 0..<5, using: &random) == 0 ? World.stranger : World.owner,
             overwrite: Bool.random(using: &random) ? .never : .replace,
             declaresDigest: Bool.random(using: &random),
-            isSized: Int.random(in: 0..<4, using: &random) != 0,
+            isSized: isSized,
+            isWhole: isSized && 1...4_096 ~= size && seed % 4 != 0,
             order: order,
             cancelsAfter: Int.random(in: 0..<5, using: &random) == 0 ? Int.random(in: 0...4, using: &random) : nil,
             bytes: bytes(seed, count: size)

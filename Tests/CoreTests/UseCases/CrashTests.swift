@@ -19,6 +19,7 @@ struct CrashTests {
         at crossing: Int,
         slots: Int,
         strategy: MergeStrategy = .inPlace,
+        file: [UInt8] = Self.file,
         prepare: @escaping @Sendable (World, Gate) -> Void
     ) async throws -> [String] {
         await Task.yield()
@@ -27,7 +28,12 @@ struct CrashTests {
         return try world.run {
             var client = try await world.client()
             client.attributes = Self.attributes
-            let id = try await client.send(Self.file, to: "d/f")
+            let id =
+                if file.count <= 4_096, let taken = try await client.submit(file, to: "d/f") {
+                    taken.id
+                } else {
+                    try await client.send(file, to: "d/f")
+                }
             try await world.startWorker(slots: slots) { gate in
                 prepare(world, gate)
                 if let fate { gate.plan(fate, at: crossing) }
@@ -39,7 +45,7 @@ struct CrashTests {
             let worker = try #require(world.workers.first)
             let trace = worker.gate.crossings
             let name = trace.indices.contains(crossing) ? trace[crossing] : "never"
-            try await world.expectArrived(id, Self.file, at: "d/f", "\(comment), \(name)")
+            try await world.expectArrived(id, file, at: "d/f", "\(comment), \(name)")
             // Best effort: one that fails or is cancelled is not asked for again.
             switch fate {
             case .fails, .isCancelled: break
@@ -59,6 +65,20 @@ struct CrashTests {
         #expect(count > 60)
         for crossing in 0..<count {
             _ = try await crossings(fate, at: crossing, slots: 1, strategy: strategy) { _, _ in }
+        }
+    }
+
+    @Test(
+        "A file that came whole, and one that cannot stay so",
+        arguments: [Fate.dies, .fails, .isCancelled, .stops(.seconds(40))],
+        [MergeStrategy.inPlace, .relay]
+    )
+    func whole(fate: Fate, strategy: MergeStrategy) async throws {
+        let file = Bytes.seeded(8, count: 4_000).array
+        let count = try await crossings(nil, at: 0, slots: 1, strategy: strategy, file: file) { _, _ in }.count
+        #expect(count > 20)
+        for crossing in 0..<count {
+            _ = try await crossings(fate, at: crossing, slots: 1, strategy: strategy, file: file) { _, _ in }
         }
     }
 

@@ -26,6 +26,40 @@ struct PartTests {
         }
     }
 
+    @Test("Parts that follow one another ask the index once whose upload it is")
+    func recent() throws {
+        let world = World()
+        try world.run { [first] in
+            let client = try await world.client()
+            let gate = client.api.gate
+            let asked = { gate.crossings.count { $0.hasPrefix("store.upload.") } }
+            let put = { (number: Int64, id: UploadID, principal: Principal) async throws in
+                var client = client
+                client.principal = principal
+                _ = try await Gate.$current.withValue(gate) { try await client.put(number, of: id, first) }
+            }
+            let id = try await client.create("a", size: 6 * 4_096).upload.id
+            try await put(1, id, World.owner)
+            let before = asked()
+            #expect(before > 0)
+            try await put(2, id, World.owner)
+            #expect(asked() == before)
+            await #expect(throws: IntakeError.notFound) { try await put(3, id, World.stranger) }
+            try await world.clock.sleep(.seconds(3))
+            try await put(3, id, World.owner)
+            #expect(asked() > before)
+            // Whoever was told of the end is not asked to send bytes in vain.
+            _ = try await client.api.intake.cancel(id, for: World.owner)
+            await #expect(throws: IntakeError.gone(.cancelled)) { try await put(4, id, World.owner) }
+            // Told by another process: the bytes come, and are refused then.
+            let other = try await client.create("b", size: 6 * 4_096).upload.id
+            try await put(1, other, World.owner)
+            _ = try await world.client().api.intake.cancel(other, for: World.owner)
+            await #expect(throws: IntakeError.gone(.cancelled)) { try await put(2, other, World.owner) }
+            #expect(world.staging.unfinishedParts == 0)
+        }
+    }
+
     @Test("What is refused leaves nothing, and its room can be used again")
     func refused() throws {
         let world = World(stagingLimit: 5_000)

@@ -39,6 +39,32 @@ struct WorldClient: Sendable {
         )
     }
 
+    /// Sends a small file with the request that creates its upload; nil where something is in the way.
+    func submit(
+        _ file: [UInt8],
+        to text: String,
+        digest: SHA256Digest? = nil,
+        overwrite: Overwrite = .never,
+        key: String? = nil
+    ) async throws(IntakeError) -> Upload? {
+        try await api.intake.submit(
+            CreateRequest(
+                target: "t",
+                path: text,
+                size: Int64(file.count),
+                partSize: 4_096,
+                digest: digest,
+                overwrite: overwrite,
+                attributes: attributes,
+                idempotencyKey: key,
+                probes: false,
+                isWhole: true
+            ),
+            Bytes(file),
+            for: principal
+        )
+    }
+
     /// Sends one part.
     @discardableResult
     func put(

@@ -101,6 +101,16 @@ extension RedisUploadStore {
         )
     }
 
+    /// The same for a part that still is to be shipped; nil where there is nothing to do.
+    public func shipWork(of id: UploadID, offset: Int64) async throws(StoreError) -> ShipState? {
+        let reply = try await run(UploadScripts.ship, [keys.upload(id)], [RedisArgument(offset)])
+        if reply.isNull { return nil }
+        guard let values = reply.array, values.count == 2 else { throw .unreadable("the part at \(offset) of \(id)") }
+        let fields = try values[0].fields()
+        let part = try PartField(offset: offset, value: values[1])
+        return ShipState(upload: try fields.upload(), part: part.state, attempt: part.attempts(round: fields.round))
+    }
+
     private func read(
         _ id: UploadID,
         offset: Int64?

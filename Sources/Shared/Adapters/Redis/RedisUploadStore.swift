@@ -84,8 +84,17 @@ extension RedisUploadStore: UploadStore {
 
     /// Records a staged part and its ship job.
     public func receive(_ part: Part, of id: UploadID) async throws(StoreError) -> Change<ReceiveRefusal> {
-        let reply = try await change(UploadScripts.receive, of: id, PartField.arguments(part))
-        return try reply.change { reply, kind throws(StoreError) in
+        try Self.received(part, try await change(UploadScripts.receive, of: id, PartField.arguments(part)))
+    }
+
+    /// Records the only part of an upload, and that its end was asked for.
+    public func submit(_ part: Part, of id: UploadID) async throws(StoreError) -> Change<ReceiveRefusal> {
+        let arguments = PartField.arguments(part) + [RedisArgument(part.digest.hex)]
+        return try Self.received(part, try await change(UploadScripts.submit, of: id, arguments))
+    }
+
+    private static func received(_ part: Part, _ reply: ScriptReply) throws(StoreError) -> Change<ReceiveRefusal> {
+        try reply.change { reply, kind throws(StoreError) in
             switch kind {
             case "conflict":
                 let (size, digest) = (try reply.number(2), try reply.digest(3))

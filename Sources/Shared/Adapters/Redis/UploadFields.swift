@@ -76,6 +76,9 @@ struct UploadFields {
             // An older program recorded none: it knew no other.
             upload.strategy = try optional("strategy", MergeStrategy.init(rawValue:)) ?? .inPlace
         }
+        if let digest = try optional("whole", SHA256Digest.init(hex:)) {
+            upload.whole = Part(offset: 0, size: try number("size"), digest: digest)
+        }
         upload.restarts = Int(try optional("restarts", Int64.init) ?? 0)
         upload.preparations = Int(try number("preparations"))
         upload.fence = try optional("fence", UInt64.init).map(Fence.init)

@@ -8,6 +8,7 @@ enum UploadScripts {
     // Changes, refused where the index is not the one that the caller attached to.
     static let create = guarded("create", PackageResources.create_lua)
     static let receive = guarded("receive", PackageResources.receive_lua)
+    static let submit = guarded("submit", PackageResources.submit_lua)
     static let complete = guarded("complete", PackageResources.complete_lua)
     static let cancel = guarded("cancel", PackageResources.cancel_lua)
     static let expire = guarded("expire", PackageResources.expire_lua)
@@ -54,6 +55,9 @@ enum UploadScripts {
     // Short locks, which know nothing of uploads.
     static let acquire = RedisScript(name: "acquire", source: text(PackageResources.acquire_lua))
     static let unlock = RedisScript(name: "unlock", source: text(PackageResources.unlock_lua))
+
+    // A question that is asked so often that it does without what the others share.
+    static let ship = RedisScript(name: "ship", source: text(PackageResources.ship_lua))
 
     // Sessions to targets, which know nothing of uploads either.
     static let enter = RedisScript(name: "enter", source: text(PackageResources.enter_lua))

@@ -5,7 +5,7 @@ internal import Glibc
 internal import SFTP
 
 /// A sealed part file, held open by its handle.
-private struct SealedSFTPFile: SealedPartFile {
+struct SealedSFTPFile: SealedPartFile {
     let target: SFTPTarget
     let file: PartFile
     let handle: SFTPFile
@@ -25,7 +25,8 @@ private struct SealedSFTPFile: SealedPartFile {
         do { try await task.value } catch { throw TargetError(any: error) }
     }
 
-    func close() async { try? await handle.close() }
+    /// Nothing depends on the server's word.
+    func close() async { handle.release() }
 }
 
 extension SFTPTarget {

@@ -12,12 +12,7 @@ extension SFTPTarget {
     private func prepare(_ file: PartFile, size: Int64?, on session: SFTPSession) async throws {
         let directory = directory(of: file.path)
         try await ensure(file.path.directory, at: directory, on: session)
-        if let found = try await Self.lstat(absolute(file.path), on: session) {
-            let facts = FileFacts(found)
-            guard facts.kind == .file else {
-                throw TargetError(.pathRefused, "\(file.path) is there and is not a file but a \(facts.kind)")
-            }
-        }
+        try Self.checkFinal(try await Self.lstat(absolute(file.path), on: session), file.path)
         if let size, session.capabilities.supports(SFTPExtension.statvfs) {
             let space = try await session.statvfs(directory).availableBytes
             // Parts that lie apart stay until the commit, beside what is made of them.
@@ -44,8 +39,14 @@ extension SFTPTarget {
         }
     }
 
+    /// What lies at a final path may be replaced, or be in the way, but only where it is a file.
+    static func checkFinal(_ found: FileAttributes?, _ path: TargetPath) throws(TargetError) {
+        guard let facts = found.map(FileFacts.init), facts.kind != .file else { return }
+        throw TargetError(.pathRefused, "\(path) is there and is not a file but a \(facts.kind)")
+    }
+
     /// Makes sure that a directory is there, below the root, and that no symbolic link on the way leads out.
-    private func ensure(_ components: [String], at directory: String, on session: SFTPSession) async throws {
+    func ensure(_ components: [String], at directory: String, on session: SFTPSession) async throws {
         try await Self.check(root: options.root, on: session)
         guard !components.isEmpty else { return }
         let root = try await session.realpath(options.root)

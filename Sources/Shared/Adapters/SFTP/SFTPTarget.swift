@@ -58,6 +58,7 @@ public final class SFTPTarget: TargetSession {
     let scripts: MergeScript
     let probes: ProbeMemory
     let streams = OpenStreams()
+    let homes = KnownDirectories()
     let account: SSHConfiguration
     let gate: (any ConnectionGate)?
     let logger: Logger

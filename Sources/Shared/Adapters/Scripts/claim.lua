@@ -29,6 +29,8 @@ local fence = math.max(number(upload, 'number') + 1, now)
 set(upload, 'number', fence)
 set(upload, 'fence', fence)
 set(upload, 'holder', ARGV[2])
+-- It may leave a part file of its own behind.
+if carries(upload) then add(upload, 'preparations', 1) end
 touch(upload)
 lease(upload, digits(fence), ARGV[2], duration)
 record(upload, 'merge:' .. upload.id, now + duration + 1000000)

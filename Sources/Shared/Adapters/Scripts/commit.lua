@@ -11,6 +11,17 @@ if not upload then return { 'unknown' } end
 local state = transitions.beginCommit[upload.fields.state]
 if not state then return refused_state(upload) end
 if not holds(upload, ARGV[2]) then return refused('fence') end
+if carries(upload) then
+  -- The claim has built a generation of its own: it is the current one from here.
+  local part = load_part(upload, '0')
+  if not part then return refused('generation', '') end
+  part.generation, part.attempts, part.round = ARGV[3], '0', '0'
+  save_part(upload, '0', part)
+  set(upload, 'generation', ARGV[3])
+  set(upload, 'strategy', 'in-place')
+  set(upload, 'shippedBytes', upload.fields.receivedBytes)
+  set(upload, 'shippedParts', upload.fields.receivedParts)
+end
 if upload.fields.generation ~= ARGV[3] then return refused('generation', upload.fields.generation or '') end
 if upload.fields.state ~= state then note(upload, 'committing', upload.fields.holder) end
 move(upload, state)

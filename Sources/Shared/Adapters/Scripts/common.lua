@@ -236,6 +236,11 @@ local function remove_part(upload, offset, part)
   end
 end
 
+-- Whether the merge takes the only part of an upload to the target itself.
+local function carries(upload)
+  return upload.fields.whole and not upload.fields.generation
+end
+
 -- Whether all of a completed upload is in staging, and whether it is on the target too.
 local function is_whole(upload)
   return upload.fields.complete == '1' and upload.fields.receivedBytes == upload.fields.size

@@ -69,6 +69,26 @@ public final class DiskStaging: Staging {
         return DiskPartWriter(part, pool: pool)
     }
 
+    /// Makes the bytes of a small file durable as its upload's only part, and its ending after them.
+    public func fill(
+        _ id: UploadID,
+        with bytes: some ByteChunk,
+        declared: SHA256Digest?,
+        at time: Timestamp
+    ) async throws(StagingError) -> FillResult {
+        recountIfDue()
+        return try await run { directory throws(StagingError) in
+            try bytes.withUnsafeBytes { bytes throws(StagingError) in
+                try directory.fill(id, with: bytes, declared: declared, at: time)
+            }
+        }
+    }
+
+    /// All bytes of a small part, where they still have its digest.
+    public func bytes(of part: Part, of id: UploadID) async throws(StagingError) -> (any ByteChunk)? {
+        try await run { directory throws(StagingError) in try directory.bytes(of: part, of: id) }
+    }
+
     /// Opens a part for reading.
     public func openPart(_ part: Part, of id: UploadID) async throws(StagingError) -> any PartReader {
         let opened = try await run { directory throws(StagingError) in try directory.openPart(part, of: id) }
@@ -108,9 +128,15 @@ public final class DiskStaging: Staging {
 
     /// Moves an upload out of sight, then deletes it but for its end.
     public func discard(_ id: UploadID) async throws(StagingError) {
-        for name in try await run({ directory throws(StagingError) in try directory.moveToTrash(id) }) {
-            try await delete(name, butItsEnd: true)
+        let left = try await run { directory throws(StagingError) in
+            var left: [EntryName] = []
+            // Most are small enough to go at once.
+            for name in try directory.moveToTrash(id) where try !directory.deleteFromTrash(name, butItsEnd: true) {
+                left.append(name)
+            }
+            return left
         }
+        for name in left { try await delete(name, butItsEnd: true) }
     }
 
     /// The discarded uploads whose end is kept.

@@ -255,6 +255,9 @@ public struct Upload: Hashable, Sendable {
     public var failure: Failure?
     /// What is known of the failure, while the upload has failed.
     public var deadLetter: DeadLetter?
+    /// The only part of a small file that came in one request, which no ship job carries: the merge takes it to the target
+    /// itself, until a generation is begun for it as for any other upload.
+    public var whole: Part?
     /// The weakest proof that any of its parts on the target has; nil before the first. Once the parts were put together
     /// there, of what was made of them.
     public var verification: Verification?
@@ -303,6 +306,9 @@ public struct Upload: Hashable, Sendable {
         case .stream: reason == .targetFailed && finalFile == nil || reason == .targetExists
         }
     }
+
+    /// The part that the merge has to take to the target itself.
+    public var carriedPart: Part? { generation == nil ? whole : nil }
 
     /// Whether every part in staging is on the target too. An empty file has none, and needs no generation for that.
     public var isAllShipped: Bool { shipped == received && (generation != nil || received.parts == 0) }

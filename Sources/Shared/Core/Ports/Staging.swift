@@ -93,6 +93,16 @@ public enum PublishResult: Hashable, Sendable {
     case conflict(Part)
 }
 
+/// What became of the bytes of a whole file.
+public enum FillResult: Hashable, Sendable {
+    /// They are durable now, as this part, and so is the ending.
+    case stored(Part)
+    /// They are not what was declared, and nothing of them stays; this is what they are.
+    case differs(Part)
+    /// Other content came first; it stays.
+    case conflict(Part)
+}
+
 /// A staged part, open for reading. Whoever opens one must close it.
 public protocol PartReader: Sendable {
     /// The part that is read.
@@ -140,6 +150,18 @@ public protocol Staging: Sendable {
     func create(_ record: UploadRecord) async throws(StagingError)
     /// Begins a part. Checks the room first; never makes an upload's directory.
     func beginPart(of id: UploadID, offset: Int64, size: Int64) async throws(StagingError) -> any PartWriter
+    /// Makes the bytes of a small file durable as the only part of its upload, and after them that its end was asked for
+    /// (`Marker.complete`): what `beginPart` and `mark` do, at once.
+    ///
+    /// - Parameter declared: the digest that they must have, where one is known.
+    func fill(
+        _ id: UploadID,
+        with bytes: some ByteChunk,
+        declared: SHA256Digest?,
+        at time: Timestamp
+    ) async throws(StagingError) -> FillResult
+    /// All bytes of a small part; nil where staging no longer has what was acknowledged.
+    func bytes(of part: Part, of id: UploadID) async throws(StagingError) -> (any ByteChunk)?
     /// Opens a part for reading.
     func openPart(_ part: Part, of id: UploadID) async throws(StagingError) -> any PartReader
     /// The SHA-256 of the bytes of these parts, one after the other.

@@ -124,6 +124,20 @@ public protocol SealedPartFile: Sendable {
     func close() async
 }
 
+/// A part file that was built in one go.
+public struct BuiltPartFile: Sendable {
+    /// The file, ready for its commit.
+    public let sealed: any SealedPartFile
+    /// How its bytes were proven.
+    public let verification: Verification
+
+    /// A file with its proof.
+    public init(sealed: any SealedPartFile, verification: Verification) {
+        self.sealed = sealed
+        self.verification = verification
+    }
+}
+
 /// One configured target.
 public protocol TargetSession: Sendable {
     /// What lies at a path; nil for nothing.
@@ -167,6 +181,18 @@ public protocol TargetSession: Sendable {
         modified: Int64,
         attributes: FinalAttributes
     ) async throws(TargetError) -> any SealedPartFile
+    /// Makes a part file out of the only part of a small file and seals it: what `prepare`, `ship` and `seal` do, in as few
+    /// round trips as the target allows. For generations that are built in place. What lies at the final path is never
+    /// mistaken for it: then its time is one second less.
+    ///
+    /// - Parameter modified: the part file's time, in seconds since 1970.
+    func build(
+        _ file: PartFile,
+        of part: Part,
+        _ bytes: any ByteChunk,
+        modified: Int64,
+        attributes: FinalAttributes
+    ) async throws(TargetError) -> BuiltPartFile
     /// Gives the part file its final name.
     func rename(_ file: PartFile, overwrite: Overwrite) async throws(TargetError) -> RenameResult
     /// Removes what a replacement in several steps left beside the final file, once that is there; whether there was

@@ -32,6 +32,9 @@ public protocol UploadStore: Sendable {
     /// Records a staged part and its ship job. The same digest again changes nothing. The last damaged part that is
     /// sent again sends the upload on its way, and records a merge job too, which finds what else is to be shipped.
     func receive(_ part: Part, of id: UploadID) async throws(StoreError) -> Change<ReceiveRefusal>
+    /// Records the only part of an upload of known size, and that its end was asked for: it goes on to `merging` with its
+    /// job, and has no ship job (`Upload.whole`). Only an upload of which nothing was received is taken that way.
+    func submit(_ part: Part, of id: UploadID) async throws(StoreError) -> Change<ReceiveRefusal>
     /// Fixes size and digest, and moves on to `shipping`, or to `merging` with its job when all is shipped.
     func complete(_ id: UploadID, size: Int64, digest: SHA256Digest?) async throws(StoreError) -> Change<
         CompleteRefusal
@@ -70,6 +73,9 @@ public protocol UploadStore: Sendable {
 
     // MARK: Workers
 
+    /// The same for a part that still is to be shipped; nil where the upload takes none, has no such part, or has it on its
+    /// target already.
+    func shipWork(of id: UploadID, offset: Int64) async throws(StoreError) -> ShipState?
     /// A number for a new generation, greater than any before, and the upload with that preparation counted.
     func nextGeneration(of id: UploadID) async throws(StoreError) -> (generation: Generation, upload: Upload)?
     /// Makes a prepared generation the current one, if `previous` still is; every part counts as unshipped then. How it is
@@ -98,7 +104,8 @@ public protocol UploadStore: Sendable {
     /// Strikes a part whose staged bytes are damaged: missing again before `complete`, `failed` after it.
     func strike(_ part: Part, of id: UploadID, by: String) async throws(StoreError) -> Change<WorkRefusal>
     /// Claims a merge for a time, leaving a merge job in the outbox that is due after it. The third claim in a row that
-    /// nobody gave back or worked off fails the upload as poison.
+    /// nobody gave back or worked off fails the upload as poison. Each claim of an upload with a part to carry counts as a
+    /// preparation.
     func claim(_ id: UploadID, holder: String, for duration: Duration) async throws(StoreError) -> Change<WorkRefusal>
     /// Extends a claim; refused when it was lost.
     func renew(_ id: UploadID, fence: Fence, for duration: Duration) async throws(StoreError) -> Change<WorkRefusal>
@@ -107,7 +114,10 @@ public protocol UploadStore: Sendable {
     func release(_ id: UploadID, fence: Fence) async throws(StoreError)
     /// Records what the final file will be, and under which claim; from here nothing can be cancelled.
     ///
-    /// - Parameter verification: the proof of what was put together on the target; nil leaves that of the parts.
+    /// - Parameters:
+    ///   - generation: the current one; of an upload with a part to carry, the one that the claim has built, which is
+    ///     current from now on, with the part in it.
+    ///   - verification: the proof of what was put together on the target; nil leaves that of the parts.
     func beginCommit(
         _ id: UploadID,
         fence: Fence,
@@ -122,7 +132,8 @@ public protocol UploadStore: Sendable {
     /// Counts a failed attempt and records the job again for later, or fails the upload when its attempts are spent.
     /// Clean jobs of ended uploads are retried too, and never exhausted.
     func retry(_ request: RetryRequest) async throws(StoreError) -> RetryResult
-    /// Records that nothing is left of an ended upload: frees the path, keeps an expiring history record.
+    /// Records that nothing is left of an ended upload: frees the path, forgets its jobs in the outbox, keeps an expiring
+    /// history record.
     func cleaned(_ id: UploadID) async throws(StoreError)
 
     // MARK: Janitor

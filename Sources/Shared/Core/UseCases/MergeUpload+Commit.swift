@@ -148,7 +148,6 @@ extension MergeUpload {
         ports.events.publish(.uploadDone, done)
         do throws(WorkError) {
             try await cleaning.clean(done, isMarked: true)
-            try? await ports.store.confirm(entries)
         } catch {
             ports.relay.dispatch(entries)
         }

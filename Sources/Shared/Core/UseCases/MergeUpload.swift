@@ -4,7 +4,7 @@
 public struct MergeUpload: Sendable {
     let ports: WorkPorts
     let cleaning: CleanUpload
-    private let generations: PrepareGeneration
+    let generations: PrepareGeneration
 
     /// How long a claim lasts without being renewed. What a dead worker merged runs elsewhere a second or two later.
     public static let lease = Duration.seconds(10)
@@ -76,9 +76,13 @@ public struct MergeUpload: Sendable {
             if upload.state == .committing {
                 try await settleCommit(upload, fence: fence)
             } else {
-                ports.events.publish(.uploadMerging, upload)
-                try await prove(upload)
-                try await sealAndCommit(upload, fence: fence)
+                if let part = upload.carriedPart {
+                    try await carry(part, of: upload, fence: fence)
+                } else {
+                    ports.events.publish(.uploadMerging, upload)
+                    try await prove(upload)
+                    try await sealAndCommit(upload, fence: fence)
+                }
             }
         } catch {
             if case .target(let reason) = error, reason.kind == .cancelled {
@@ -139,7 +143,7 @@ public struct MergeUpload: Sendable {
     }
 
     /// Strikes the first part that staging no longer has as it was acknowledged; where there is one, this merge is over.
-    private func strikeDamaged(_ upload: Upload) async throws(WorkError) {
+    func strikeDamaged(_ upload: Upload) async throws(WorkError) {
         for part in try await parts(of: upload) where try await !isIntact(part, of: upload) {
             try await ports.reading { () throws(StagingError) in try await ports.staging.strike(part, of: upload.id) }
             let change = try await ports.asking { () throws(StoreError) in
@@ -203,6 +207,18 @@ public struct MergeUpload: Sendable {
             await session.giveUp(file)
             throw error
         }
+        try await commit(upload, file, sealed, size: size, verification: verification, fence: fence)
+    }
+
+    /// Commits what is sealed, and lets go of it.
+    func commit(
+        _ upload: Upload,
+        _ file: PartFile,
+        _ sealed: any SealedPartFile,
+        size: Int64,
+        verification: Verification?,
+        fence: Fence
+    ) async throws(WorkError) {
         do throws(WorkError) {
             if !sealed.isUntouched { try await proveAgain(upload, file) }
             let finalFile = FinalFile(size: size, digest: upload.record.digest, modified: sealed.facts.modified)
@@ -215,7 +231,11 @@ public struct MergeUpload: Sendable {
                     verification: verification
                 )
             }
-            guard case .applied(let committing, _) = change else { throw .unwanted }
+            guard case .applied(let committing, _) = change else {
+                // Nobody will ever call this file the current one, if it is the claim's own.
+                if upload.carriedPart != nil { try? await ports.session(of: upload).remove(file) }
+                throw .unwanted
+            }
             try await commit(committing, file: file, finalFile: finalFile, fence: fence, sealed: sealed)
             await sealed.close()
         } catch {

@@ -15,7 +15,7 @@ public struct ShipPart: Sendable {
     public func perform(_ id: UploadID, offset: Int64) async -> JobOutcome {
         let state: ShipState
         do {
-            guard let known = try await ports.store.shipState(of: id, offset: offset) else { return .done }
+            guard let known = try await ports.store.shipWork(of: id, offset: offset) else { return .done }
             state = known
         } catch {
             return .later(.seconds(1))

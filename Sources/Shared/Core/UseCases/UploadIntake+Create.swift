@@ -112,17 +112,7 @@ extension UploadIntake {
             // What is there may be what this very request made, the first time it was sent; and what fills staging too.
             let refusal = isTaken ? .targetExists(record.path) : try await refusalForRoom(record)
             if let refusal, record.idempotencyKey == nil { throw refusal }
-            // The record comes first: what the index knows, staging has. A refused creation takes it away again.
-            try await staged { () throws(StagingError) in try await staging.create(record) }
-            let result: CreateResult
-            do {
-                result = try await store.create(record)
-            } catch {
-                // Whether the index has it is unknown: the record stays if it may, and is swept if nothing follows.
-                if error == .rebuilding || error == .full { try? await staging.discard(record.id) }
-                throw IntakeError(error)
-            }
-            switch result {
+            switch try await enroll(record) {
             case .created(let upload) where upload.state.isEnded:
                 // The index was read anew from staging meanwhile, and what was acknowledged came before this.
                 throw .unavailable("the index was being read anew", retryAfter: .seconds(1))
@@ -152,7 +142,7 @@ extension UploadIntake {
 
     /// Why a file of the declared size has no place in staging, where all of it must lie at once: it never can, or not
     /// now. Nothing is reserved: whether a part finds room is decided when it comes.
-    private func refusalForRoom(_ record: UploadRecord) async throws(IntakeError) -> IntakeError? {
+    func refusalForRoom(_ record: UploadRecord) async throws(IntakeError) -> IntakeError? {
         guard let size = record.size, size > 0 else { return nil }
         let space = try await staged { () throws(StagingError) in try await staging.space() }
         if size > space.whole { return .tooLarge(limit: space.whole) }
@@ -215,7 +205,7 @@ extension UploadIntake {
         return .resumed(upload)
     }
 
-    private func check(_ request: CreateRequest, owner: Owner) throws(IntakeError) -> UploadRecord {
+    func check(_ request: CreateRequest, owner: Owner) throws(IntakeError) -> UploadRecord {
         guard let target = TargetID(request.target), targets.contains(target) else {
             throw .targetUnknown(request.target)
         }

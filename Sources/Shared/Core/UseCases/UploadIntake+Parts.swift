@@ -78,7 +78,7 @@ extension UploadIntake {
         digest: SHA256Digest?,
         for principal: Principal
     ) async throws(IntakeError) -> PartIntake {
-        let upload = try await upload(id, for: principal)
+        let upload = try await upload(of: id, for: principal)
         guard !upload.state.isEnded else { throw .gone(upload.state) }
         let layout = upload.record.layout
         guard let offset = layout.offset(of: number), let sizes = layout.sizes(of: number) else {
@@ -91,6 +91,15 @@ extension UploadIntake {
             try await staging.beginPart(of: id, offset: offset, size: length)
         }
         return PartIntake(intake: self, upload: upload, number: number, declared: digest, writer: writer)
+    }
+
+    /// The upload of a part, as the index had it a moment ago or has it now.
+    private func upload(of id: UploadID, for principal: Principal) async throws(IntakeError) -> Upload {
+        if let recent = recent.upload(id, at: surroundings.now()) {
+            guard principal.maySee(recent.record.owner) else { throw .notFound }
+            return recent
+        }
+        return try await upload(id, for: principal)
     }
 
     /// Where the file's size is not known yet, any part may turn out to be the last, and only the last may be shorter
@@ -143,7 +152,7 @@ extension UploadIntake {
     }
 
     /// Records a durable part.
-    fileprivate func record(_ part: Part, number: Int64, of upload: Upload) async throws(IntakeError) {
+    func record(_ part: Part, number: Int64, of upload: Upload) async throws(IntakeError) {
         var change = try await asking { () throws(StoreError) in try await store.receive(part, of: upload.id) }
         if case .unknown = change, try await known(upload.id) != nil {
             change = try await asking { () throws(StoreError) in try await store.receive(part, of: upload.id) }

@@ -29,6 +29,7 @@ public struct UploadIntake: Sendable {
     let limits: UploadLimits
     let targets: Set<TargetID>
     let shortParts = ShortParts()
+    let recent = RecentUploads()
 
     /// Use cases over these ports.
     public init(
@@ -98,6 +99,7 @@ public struct UploadIntake: Sendable {
 
     /// Publishes what a change recorded.
     func follow(_ upload: Upload, _ entries: [OutboxEntry], _ kind: Event.Kind) {
+        recent.note(upload, at: surroundings.now())
         relay.dispatch(entries)
         events.publish(kind, upload)
     }

@@ -15,8 +15,11 @@ final class OpenHandle: Sendable {
         self.path = path
     }
 
-    deinit {
-        guard !isClosed.load(ordering: .relaxed) else { return }
+    deinit { release() }
+
+    /// Gives the handle back without waiting for the server's word.
+    func release() {
+        guard !isClosed.exchange(true, ordering: .relaxed) else { return }
         mailbox.submit(submission(to: NoReceiver.shared))
     }
 
