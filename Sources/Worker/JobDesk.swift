@@ -15,9 +15,11 @@ final class JobDesk: ServiceLifecycle.Service {
     private struct Claimed {
         let upload: Upload
         let fence: Fence
+        let slots: Slots
     }
 
-    /// How many merges run at once. Those of small files wait for the target most of their time.
+    /// How many merges of a target run at once. Those of small files wait for it most of their time, and for one that hangs
+    /// nobody else may wait.
     static let merges = 64
     /// How long a suspect waits for the one before it; well below the half hour after which a broker wants its delivery
     /// back.
@@ -28,7 +30,7 @@ final class JobDesk: ServiceLifecycle.Service {
     private let clean: CleanUpload
     private let poison: PoisonGuard
     private let logger: Logger
-    private let slots = Slots(JobDesk.merges)
+    private let slots = Mutex<[TargetID: Slots]>([:])
     private let suspects = Slots(1)
     private let claims: AsyncStream<Claimed>
     private let claim: AsyncStream<Claimed>.Continuation
@@ -59,11 +61,12 @@ final class JobDesk: ServiceLifecycle.Service {
     /// Does what a delivered job asks for, or begins to; one that took its workers down is not begun again.
     ///
     /// - Parameters:
+    ///   - target: in whose queue it was; nil where that cannot be told.
     ///   - isRepeated: whether it may have been delivered before.
     ///   - deliveries: how often it was.
-    func perform(_ job: Job, isRepeated: Bool, deliveries: Int) async -> JobOutcome {
+    func perform(_ job: Job, of target: TargetID?, isRepeated: Bool, deliveries: Int) async -> JobOutcome {
         // A new one cannot have harmed anybody, and a merge's claim counts by itself.
-        guard isRepeated, job.queue == .ship else { return await perform(job) }
+        guard isRepeated, job.queue == .ship else { return await perform(job, of: target) }
         // One of those that came back twice may be what its workers died of: it runs with no other suspect beside it,
         // so that nothing innocent dies with it again and again and is stopped for that.
         let isSuspect = deliveries > 1
@@ -73,20 +76,20 @@ final class JobDesk: ServiceLifecycle.Service {
             logger.error("Job stopped: its workers died of it", metadata: ["job": "\(job)"])
             return .done
         }
-        let outcome = await perform(job)
+        let outcome = await perform(job, of: target)
         await poison.ended(job)
         return outcome
     }
 
     /// Does what a job asks for, or begins to.
-    func perform(_ job: Job) async -> JobOutcome {
+    func perform(_ job: Job, of target: TargetID?) async -> JobOutcome {
         begins(job.upload)
         defer { ends(job.upload) }
         let start = ContinuousClock.now
         let outcome: JobOutcome
         switch job {
         case .ship(let id, let offset): outcome = await ship.perform(id, offset: offset)
-        case .merge(let id): outcome = await begin(id)
+        case .merge(let id): outcome = await begin(id, in: slots(of: target))
         case .clean(let id): outcome = await clean.perform(id)
         }
         let kind = job.kind
@@ -99,11 +102,20 @@ final class JobDesk: ServiceLifecycle.Service {
         return outcome
     }
 
-    private func begin(_ id: UploadID) async -> JobOutcome {
+    private func slots(of target: TargetID?) -> Slots {
+        guard let target else { return Slots(1) }
+        return slots.withLock { slots in
+            let found = slots[target] ?? Slots(Self.merges)
+            slots[target] = found
+            return found
+        }
+    }
+
+    private func begin(_ id: UploadID, in slots: Slots) async -> JobOutcome {
         guard await slots.take(within: .seconds(30)) else { return .later(.seconds(1)) }
         switch await merge.claim(id) {
         case .claimed(let upload, let fence):
-            claim.yield(Claimed(upload: upload, fence: fence))
+            claim.yield(Claimed(upload: upload, fence: fence, slots: slots))
             return .done
         case .nothing:
             slots.give()
@@ -123,7 +135,7 @@ final class JobDesk: ServiceLifecycle.Service {
                         begins(claimed.upload.id)
                         await merge.run(claimed.upload, fence: claimed.fence)
                         ends(claimed.upload.id)
-                        slots.give()
+                        claimed.slots.give()
                     }
                 }
             }

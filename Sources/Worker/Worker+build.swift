@@ -52,9 +52,16 @@ func runWorker(_ configuration: FerryConfiguration, name: String) async throws {
         options: options,
         replies: backend.queue,
         handlers: AMQPJobConsumer.Handlers(
-            job: { await desk.perform($0.job, isRepeated: $0.redelivered, deliveries: $0.deliveryCount) },
+            job: { delivery in
+                await desk.perform(
+                    delivery.job,
+                    of: delivery.target,
+                    isRepeated: delivery.redelivered,
+                    deliveries: delivery.deliveryCount
+                )
+            },
             // What the broker gave up is in the state all the same; the job says where to look.
-            dead: { await desk.perform($0.job) },
+            dead: { await desk.perform($0.job, of: $0.target) },
             probe: { path, target in
                 guard let session = targets[target] else { return nil }
                 return try? await session.facts(of: path) != nil

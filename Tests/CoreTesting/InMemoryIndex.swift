@@ -96,6 +96,8 @@ public struct InMemoryIndex: Sendable {
 
         mutating func remove(_ part: StoredPart) {
             parts[part.state.part.offset] = nil
+            // What comes in its place is taken as any other part is.
+            upload.whole = nil
             upload.received.bytes -= part.state.part.size
             upload.received.parts -= 1
             if isShipped(part) {

@@ -62,12 +62,16 @@ extension SFTPFile {
         }
         _ = try await flush?.value()
         var found = ByteBuffer()
+        // Fewer than asked for, down to nothing: what is missing is not where it belongs, and comparing tells.
         for read in reads {
-            guard case .data(var data) = try await read.reply.value() else {
-                throw .protocolViolation("no data in answer to read")
+            do throws(SFTPError) {
+                guard case .data(var data) = try await read.reply.value() else {
+                    throw .protocolViolation("no data in answer to read")
+                }
+                found.writeBuffer(&data)
+            } catch {
+                guard case .status(.endOfFile, _, _, _) = error else { throw error }
             }
-            found.writeBuffer(&data)
-            // Fewer than asked for: the rest is not where it belongs, and comparing tells.
         }
         guard case .attributes(let now) = try await facts.value() else {
             throw .protocolViolation("no attributes in answer to fstat")

@@ -53,7 +53,7 @@ public final class AMQPJobConsumer: Sendable {
         public var topology = FerryTopology()
         /// Which kinds of jobs the worker takes.
         public var kinds: Set<JobQueueKind> = [.ship, .merge]
-        /// Ship jobs a target at a time: about twice its sessions.
+        /// Ship jobs a target at a time: some for each of its sessions.
         public var shipPrefetch = 8
         /// Merge and clean jobs a target at a time.
         public var mergePrefetch = 1

@@ -58,7 +58,11 @@ extension SFTPTarget {
         try await ensure(file.path.directory, at: directory, on: session)
         let found = try await Self.lstat(absolute(file.path), on: session)
         try Self.checkFinal(found, file.path)
+        // Looked at again after everything else, and believed only if it still lies below the root.
         let home = try await session.realpath(directory)
+        guard Self.isInside(home, try await session.realpath(options.root)) else {
+            throw TargetError(.pathRefused, "\(home) is not below the root \(options.root)")
+        }
         let handle = try await make(file, on: session)
         homes.note(directory, leadsTo: home)
         return (handle, found.map(FileFacts.init))

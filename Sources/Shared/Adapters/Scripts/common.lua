@@ -226,6 +226,8 @@ local function insert_part(upload, offset, size, digest)
 end
 
 local function remove_part(upload, offset, part)
+  -- What comes in its place is taken as any other part is.
+  set(upload, 'whole', nil)
   redis.call('HDEL', parts_key(upload), offset)
   if upload.fields.protocol == 'append' then redis.call('ZREM', upload.key .. ':offsets', offset) end
   add(upload, 'receivedBytes', -tonumber(part.size))

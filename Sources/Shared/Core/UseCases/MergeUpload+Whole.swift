@@ -31,7 +31,8 @@ extension MergeUpload {
                 attributes: upload.record.attributes
             )
         } catch {
-            if error.kind != .cancelled { try? await session.remove(file) }
+            // Without a session nothing was made, and whoever was cancelled has no time.
+            if ![.cancelled, .unreachable].contains(error.kind) { try? await session.remove(file) }
             // Counted from here, as for any other upload, so that a target that loses file after file is found out.
             if error.kind == .partFileLost { return try await shipFirst(upload) }
             throw .target(error)

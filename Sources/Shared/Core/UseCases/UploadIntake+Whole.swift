@@ -17,6 +17,8 @@ extension UploadIntake {
         guard request.isWhole, let size = record.size, size == Int64(bytes.count),
             1...min(MergeUpload.largestWhole, record.partSize) ~= size
         else { return nil }
+        // What there is no room for is refused before anything is made of it.
+        guard try await refusalForRoom(record) == nil else { return nil }
         guard case .created(let upload) = try await enroll(record) else {
             try? await staging.discard(record.id)
             return nil
