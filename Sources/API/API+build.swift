@@ -23,7 +23,7 @@ func runAPI(_ configuration: FerryConfiguration, name: String) async throws {
     raiseFileLimit(logger)
     let registry = describedRegistry()
     MetricsSystem.bootstrap(registry)
-    let mode = try authenticationMode(configuration, logger: logger)
+    let authenticator = try makeAuthenticator(configuration, logger: logger)
     // Clients are told soon that the index is away; a connection that is just being replaced is waited for.
     let options = try configuration.backend(name: name, indexPatience: .seconds(1))
     let backend = try await Backend.open(options, logger: logger)
@@ -47,8 +47,7 @@ func runAPI(_ configuration: FerryConfiguration, name: String) async throws {
             queue: backend.queue,
             targets: targets,
             roots: targetRoots(configuration),
-            authenticator: makeAuthenticator(mode, sessions: backend.sessions),
-            compress: Gzip.compress,
+            authenticator: authenticator,
             hub: hub,
             metrics: RequestMetrics(factory: registry),
             renderMetrics: { registry.render() }
@@ -103,10 +102,8 @@ private func targetRoots(_ configuration: FerryConfiguration) -> [TargetID: Targ
     return Dictionary(roots, uniquingKeysWith: { first, _ in first })
 }
 
-private func authenticationMode(
-    _ configuration: FerryConfiguration,
-    logger: Logger
-) throws -> Authenticator.Mode {
+private func makeAuthenticator(_ configuration: FerryConfiguration, logger: Logger) throws -> Authenticator {
+    let mode: Authenticator.Mode
     switch configuration.auth.mode {
     case .none:
         guard configuration.listen.isLoopback, let everybody = Authenticator.everybody else {
@@ -115,19 +112,15 @@ private func authenticationMode(
             )
         }
         logger.warning("Everybody on this machine may do everything: auth.mode is none")
-        return .none(everybody)
+        mode = .none(everybody)
     case .tokens:
         let file = TokensFile(path: configuration.auth.tokensFile, logger: logger)
         // Told at once rather than with the first request.
         _ = try file.table()
-        return .tokens(file)
+        mode = .tokens(file)
     }
-}
-
-private func makeAuthenticator(_ mode: Authenticator.Mode, sessions: any SessionStore) -> Authenticator {
-    Authenticator(
+    return Authenticator(
         mode: mode,
-        sessions: sessions,
         sha256: { bytes in
             bytes.withUnsafeBytes { pointer in
                 guard let hasher = try? SHA256Hasher(), (try? hasher.update(pointer)) != nil else { return nil }
