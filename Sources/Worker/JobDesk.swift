@@ -30,7 +30,7 @@ final class JobDesk: ServiceLifecycle.Service {
     private let clean: CleanUpload
     private let poison: PoisonGuard
     private let logger: Logger
-    private let slots = Mutex<[TargetID: Slots]>([:])
+    private let slots = Mutex<[TargetID?: Slots]>([:])
     private let suspects = Slots(1)
     private let claims: AsyncStream<Claimed>
     private let claim: AsyncStream<Claimed>.Continuation
@@ -103,8 +103,7 @@ final class JobDesk: ServiceLifecycle.Service {
     }
 
     private func slots(of target: TargetID?) -> Slots {
-        guard let target else { return Slots(1) }
-        return slots.withLock { slots in
+        slots.withLock { slots in
             let found = slots[target] ?? Slots(Self.merges)
             slots[target] = found
             return found

@@ -41,12 +41,15 @@ struct ConnectionTests {
         }
     }
 
+    /// The beginning of a file's request; what is left are its own fields.
+    private static let fileHead =
+        "PUT /v1/files/web-1/a HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer alice-token\r\n"
+
     @Test func aSmallFileThatBreaksOffWasNeverBegun() async throws {
         let fixture = try await APIFixture()
         try await fixture.serve { api in
             try await RawConnection.with(port: api.port) { connection in
-                let head = "PUT /v1/files/web-1/a HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer alice-token\r\n"
-                try await connection.send(Array("\(head)Content-Length: 9000\r\n\r\n".utf8) + sample(2_000))
+                try await connection.send(Array("\(Self.fileHead)Content-Length: 9000\r\n\r\n".utf8) + sample(2_000))
                 try await connection.finishSending()
                 let answer = try await connection.answer()
                 #expect(answer.status == 400 && answer.problem == "body-incomplete")
@@ -60,8 +63,7 @@ struct ConnectionTests {
         let fixture = try await APIFixture()
         try await fixture.serve { api in
             try await RawConnection.with(port: api.port) { connection in
-                let head = "PUT /v1/files/web-1/a HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer alice-token\r\n"
-                try await connection.send(Array("\(head)Content-Length: 90000\r\n\r\n".utf8) + sample(2_000))
+                try await connection.send(Array("\(Self.fileHead)Content-Length: 90000\r\n\r\n".utf8) + sample(2_000))
                 try await eventually("the part has begun") { fixture.staging.unfinishedParts == 1 }
                 try await connection.close()
             }
@@ -79,9 +81,8 @@ struct ConnectionTests {
             let bytes = sample(90_000)
             let digest = "sha-256=:\(Data(SHA256.digest(bytes).bytes).base64EncodedString()):"
             try await RawConnection.with(port: api.port) { connection in
-                let head = "PUT /v1/files/web-1/a HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer alice-token\r\n"
                 let fields = "Content-Digest: \(digest)\r\nContent-Length: 90000\r\n\r\n"
-                try await connection.send(Array("\(head)\(fields)".utf8) + bytes.prefix(2_000))
+                try await connection.send(Array("\(Self.fileHead)\(fields)".utf8) + bytes.prefix(2_000))
                 try await eventually("the part has begun") { fixture.staging.unfinishedParts == 1 }
                 // What a client does whose first request hangs.
                 let again = try await api.request(

@@ -20,7 +20,22 @@ extension SFTPTarget {
             do {
                 let time = taken?.modified == modified ? modified - 1 : modified
                 let wanted = Wanted(modified: UInt32(clamping: time), attributes: attributes, method: method)
-                let sealed = try await self.fill(handle, file, part, content, wanted, on: session)
+                let filled = try await self.fill(handle, file, part, content, wanted, on: session)
+                guard filled.facts.size == part.size else {
+                    throw TargetError(
+                        .partFileLost,
+                        "\(file.name) has \(filled.facts.size) bytes instead of \(part.size)"
+                    )
+                }
+                let sealed = SealedSFTPFile(
+                    target: self,
+                    file: file,
+                    handle: handle,
+                    facts: filled.facts,
+                    isUntouched: true,
+                    flushes: self.flushes(on: session),
+                    rest: filled.rest
+                )
                 return BuiltPartFile(sealed: sealed, verification: method)
             } catch SFTPError.status(.failure, let message, let operation, let path) {
                 handle.release()
@@ -44,6 +59,12 @@ extension SFTPTarget {
         let modified: UInt32
         let attributes: FinalAttributes
         let method: Verification
+    }
+
+    /// What a part file is, and the attributes that it gets once it has its name.
+    private struct Filled {
+        let facts: FileFacts
+        let rest: FileAttributes
     }
 
     // MARK: Making it
@@ -120,38 +141,34 @@ extension SFTPTarget {
         _ content: ByteBuffer,
         _ wanted: Wanted,
         on session: SFTPSession
-    ) async throws -> SealedSFTPFile {
-        let flushes = options.flushes && session.capabilities.supports(SFTPExtension.fsync)
+    ) async throws -> Filled {
         var attributes = FileAttributes(accessTime: wanted.modified, modificationTime: wanted.modified)
         attributes.permissions = mode(wanted.attributes).untilRenamed.bits
         let reads = wanted.method == .readback
         var result: SmallFileResult?
         do throws(SFTPError) {
-            result = try await handle.writeSmall(content, setting: attributes, flushes: flushes, readsBack: reads)
+            result = try await handle.writeSmall(
+                content,
+                setting: attributes,
+                flushes: flushes(on: session),
+                readsBack: reads
+            )
         } catch {
             guard error.isRefusedWrite else { throw error }
         }
         guard let result else {
             // Some servers announce more than they take: again in small requests, and one after the other.
             try await handle.write(content, at: 0)
-            return try await finish(handle, file, part, wanted, flushes: flushes, on: session)
+            return try await finish(handle, file, part, wanted, on: session)
         }
-        if let bytes = result.bytes { try Self.compare(bytes, with: part, handle) }
-        let facts = FileFacts(result.attributes)
-        guard facts.size == part.size else { throw Self.wrongSize(file, part, facts) }
+        if let bytes = result.bytes {
+            try Self.expect(try SHA256Hasher.digest(of: bytes), of: part, at: 0, in: handle)
+        }
         // Owner and group are for one after the other, too: some are refused apart from the rest.
         guard result.refusal == nil, options.owner == nil, options.group == nil else {
-            return try await finish(handle, file, part, wanted, flushes: flushes, on: session)
+            return try await finish(handle, file, part, wanted, on: session)
         }
-        return SealedSFTPFile(
-            target: self,
-            file: file,
-            handle: handle,
-            facts: facts,
-            isUntouched: true,
-            flushes: flushes,
-            rest: rest(wanted.attributes)
-        )
+        return Filled(facts: FileFacts(result.attributes), rest: rest(wanted.attributes))
     }
 
     /// The steps after writing, each on its own.
@@ -160,9 +177,8 @@ extension SFTPTarget {
         _ file: PartFile,
         _ part: Part,
         _ wanted: Wanted,
-        flushes: Bool,
         on session: SFTPSession
-    ) async throws -> SealedSFTPFile {
+    ) async throws -> Filled {
         let rest = try await setBeforeRename(
             handle,
             file,
@@ -171,31 +187,12 @@ extension SFTPTarget {
             wanted.attributes,
             on: session
         )
-        if flushes { try await handle.fsync() }
+        if flushes(on: session) { try await handle.fsync() }
         if wanted.method == .readback { try await Self.readBack(part, at: 0, from: handle) }
-        let facts = FileFacts(try await handle.fstat())
-        guard facts.size == part.size else { throw Self.wrongSize(file, part, facts) }
-        return SealedSFTPFile(
-            target: self,
-            file: file,
-            handle: handle,
-            facts: facts,
-            isUntouched: true,
-            flushes: flushes,
-            rest: rest
-        )
+        return Filled(facts: FileFacts(try await handle.fstat()), rest: rest)
     }
 
-    private static func wrongSize(_ file: PartFile, _ part: Part, _ found: FileFacts) -> TargetError {
-        TargetError(.partFileLost, "\(file.name) has \(found.size) bytes instead of \(part.size)")
-    }
-
-    private static func compare(_ bytes: ByteBuffer, with part: Part, _ handle: SFTPFile) throws {
-        let hasher = try SHA256Hasher()
-        try bytes.withUnsafeReadableBytes { try hasher.update($0) }
-        let found = try hasher.finish()
-        guard found == part.digest else {
-            throw TargetError(.partFileLost, "\(handle.path): expected \(part.digest), read back \(found)")
-        }
+    private func flushes(on session: SFTPSession) -> Bool {
+        options.flushes && session.capabilities.supports(SFTPExtension.fsync)
     }
 }

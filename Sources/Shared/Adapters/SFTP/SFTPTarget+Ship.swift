@@ -149,7 +149,16 @@ extension SFTPTarget {
     }
 
     static func readBack(_ part: Part, at offset: Int64, from handle: SFTPFile) async throws {
-        let found = try await sha256(of: handle, at: offset, length: part.size)
+        try expect(try await sha256(of: handle, at: offset, length: part.size), of: part, at: offset, in: handle)
+    }
+
+    /// Holds what was read back against what was shipped.
+    static func expect(
+        _ found: SHA256Digest,
+        of part: Part,
+        at offset: Int64,
+        in handle: SFTPFile
+    ) throws(TargetError) {
         guard found == part.digest else {
             throw TargetError(
                 .partFileLost,

@@ -23,21 +23,14 @@ final class BlockingPool: Sendable {
     func run<Value: Sendable>(
         _ work: @escaping @Sendable () throws(StagingError) -> Value
     ) async throws(StagingError) -> Value {
-        let result: Result<Value, StagingError> = await withCheckedContinuation { continuation in
-            threads.submit { state in
-                switch state {
-                case .active:
-                    continuation.resume(returning: Result { () throws(StagingError) in try work() })
-                case .cancelled: continuation.resume(returning: .failure(.failed("staging is closed")))
-                }
-            }
-        }
-        return try result.get()
+        try await begin(work).wait()
     }
 
     /// Begins work whose end is waited for later.
-    func begin(_ work: @escaping @Sendable () throws(StagingError) -> Void) -> BegunWork {
-        let begun = BegunWork()
+    func begin<Value: Sendable>(
+        _ work: @escaping @Sendable () throws(StagingError) -> Value
+    ) -> BegunWork<Value> {
+        let begun = BegunWork<Value>()
         threads.submit { state in
             switch state {
             case .active: begun.end(Result { () throws(StagingError) in try work() })
@@ -63,17 +56,17 @@ final class BlockingPool: Sendable {
 }
 
 /// Work that was begun, and its end.
-final class BegunWork: Sendable {
+final class BegunWork<Value: Sendable>: Sendable {
     private enum State {
         case running
-        case awaited(CheckedContinuation<Result<Void, StagingError>, Never>)
-        case ended(Result<Void, StagingError>)
+        case awaited(CheckedContinuation<Result<Value, StagingError>, Never>)
+        case ended(Result<Value, StagingError>)
     }
 
     private let state = Mutex(State.running)
 
-    fileprivate func end(_ result: Result<Void, StagingError>) {
-        let waiting: CheckedContinuation<Result<Void, StagingError>, Never>? = state.withLock { state in
+    fileprivate func end(_ result: Result<Value, StagingError>) {
+        let waiting: CheckedContinuation<Result<Value, StagingError>, Never>? = state.withLock { state in
             defer { state = .ended(result) }
             if case .awaited(let continuation) = state { return continuation }
             return nil
@@ -82,15 +75,15 @@ final class BegunWork: Sendable {
     }
 
     /// Waits for the end; to be called once.
-    func wait() async throws(StagingError) {
-        let result = await withCheckedContinuation { continuation in
-            let early: Result<Void, StagingError>? = state.withLock { state in
+    func wait() async throws(StagingError) -> Value {
+        let result: Result<Value, StagingError> = await withCheckedContinuation { continuation in
+            let early: Result<Value, StagingError>? = state.withLock { state in
                 if case .ended(let result) = state { return result }
                 state = .awaited(continuation)
                 return nil
             }
             if let early { continuation.resume(returning: early) }
         }
-        try result.get()
+        return try result.get()
     }
 }

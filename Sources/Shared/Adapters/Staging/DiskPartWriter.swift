@@ -19,7 +19,7 @@ final class DiskPartWriter: PartWriter {
     private let pool: BlockingPool
     private let turn = Mutex(Turn.free)
     /// The piece that is being written. Whoever touches the part waits for it first.
-    private let piece = Mutex<BegunWork?>(nil)
+    private let piece = Mutex<BegunWork<Void>?>(nil)
 
     init(_ part: StagedPartFile, pool: BlockingPool) {
         self.part = part

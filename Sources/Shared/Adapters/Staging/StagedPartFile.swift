@@ -5,8 +5,9 @@ internal import Glibc
 
 /// An unfinished part: a temporary directory with one file, and what is needed to hash, publish or remove it.
 ///
-/// Unchecked, because a class with a hasher and plain variables cannot be Sendable by itself: only `DiskPartWriter`
-/// has one, and it lets one operation at a time touch it, handing it on under a lock.
+/// Unchecked, because a class with a hasher and plain variables cannot be Sendable by itself: `DiskPartWriter`
+/// lets one operation at a time touch its own, handing it on under a lock, and `StagingDirectory.fill` makes, uses and ends
+/// one in a single call.
 final class StagedPartFile: @unchecked Sendable {
     let offset: Int64
     let size: Int64

@@ -40,9 +40,7 @@ extension StagingDirectory {
         }
         guard buffer.readableBytes == count else { return nil }
         do {
-            let hasher = try SHA256Hasher()
-            try buffer.withUnsafeReadableBytes { try hasher.update($0) }
-            return try hasher.finish() == part.digest ? buffer : nil
+            return try SHA256Hasher.digest(of: buffer) == part.digest ? buffer : nil
         } catch {
             throw .failed("hash \(path): \(error)")
         }

@@ -21,7 +21,7 @@ final class RecentUploads: Sendable {
     func upload(_ id: UploadID, at now: Timestamp) -> Upload? {
         entries.withLock { entries in
             guard let entry = entries[id] else { return nil }
-            // A clock that was set back makes nothing last longer.
+            // A clock that was set back by more than that does not keep an answer alive.
             guard now < entry.until, entry.until - now <= Self.lifetime else {
                 entries[id] = nil
                 return nil

@@ -41,13 +41,8 @@ extension UploadIntake {
         declared: SHA256Digest?,
         for principal: Principal
     ) async throws(IntakeError) -> Upload {
-        let result: FillResult
-        do {
-            result = try await staging.fill(upload.id, with: bytes, declared: declared, at: surroundings.now())
-        } catch {
-            // It never finds room, or not now.
-            if error == .full, let refusal = try await refusalForRoom(upload.record) { throw refusal }
-            throw IntakeError(error)
+        let result = try await staged { () throws(StagingError) in
+            try await staging.fill(upload.id, with: bytes, declared: declared, at: surroundings.now())
         }
         let part: Part
         switch result {
