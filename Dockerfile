@@ -3,7 +3,7 @@
 FROM swift:6.3-bookworm AS builder
 RUN apt-get update -qq \
     && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends \
-        libhiredis-dev librabbitmq-dev libssh2-1-dev libssl-dev pkg-config \
+        libhiredis-dev librabbitmq-dev libssh2-1-dev libssl-dev pkg-config zlib1g-dev \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /source
 # Dependencies first: they change less often than the sources.
@@ -37,7 +37,7 @@ CMD ["/usr/sbin/sshd", "-D", "-e"]
 FROM debian:bookworm-slim AS ferry
 RUN apt-get update -qq \
     && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends \
-        ca-certificates curl libhiredis0.14 librabbitmq4 libssh2-1 libssl3 openssh-client \
+        ca-certificates curl libhiredis0.14 librabbitmq4 libssh2-1 libssl3 openssh-client zlib1g \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --no-create-home --uid 10001 ferry \
     && install -d -o ferry -g ferry /var/lib/ferry /var/lib/ferry/staging

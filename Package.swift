@@ -90,6 +90,7 @@ let package = Package(
         library("CRabbitMQ", pkgConfig: "librabbitmq"),
         library("CLibSSH2", pkgConfig: "libssh2"),
         library("COpenSSL", pkgConfig: "libcrypto"),
+        library("CZlib", pkgConfig: "zlib"),
         // Ours, not the system's: an OpenSSL provider can only be written in C.
         .target(
             name: "CReadAheadCTR",
@@ -105,7 +106,9 @@ let package = Package(
         shared("SFTP", ["CLibSSH2", "CReadAheadCTR", "CChildProcess", .nioCore, .logging, .collections]),
         shared(
             "Adapters",
-            ["Core", "Redis", "AMQP", "SFTP", "COpenSSL", .nioCore, .nioPosix, .logging, .collections],
+            [
+                "Core", "Redis", "AMQP", "SFTP", "COpenSSL", "CZlib", .nioCore, .nioPosix, .logging, .collections,
+            ],
             resources: [.embedInCode("Scripts"), .embedInCode("Programs")]
         ),
         shared("Service", [.yams, .logging, .coreMetrics, .lifecycle, .unixSignals]),
@@ -118,7 +121,7 @@ let package = Package(
                 .logging, .metrics, .arguments, .nioCore, .nioHTTP1, .nioSSL, .nioHTTPTypes, .nioHTTPTypesHTTP1,
                 .httpTypes,
             ],
-            resources: [.embedInCode("Resources/openapi.yaml")]
+            resources: [.embedInCode("Resources/openapi.yaml"), .embedInCode("Resources/Page")]
         ),
         program("Worker", ["Core", "Adapters", "Assembly", "Service", .lifecycle, .logging, .metrics, .arguments]),
         program(
@@ -165,7 +168,8 @@ let package = Package(
         tests(
             "APITests",
             [
-                "API", "CoreTesting", "Harness", .hummingbird, .nioCore, .nioEmbedded, .nioHTTPTypes, .httpTypes,
+                "API", "Adapters", "CoreTesting", "Harness", .hummingbird, .nioCore, .nioEmbedded, .nioHTTPTypes,
+                .httpTypes,
                 .lifecycle, .yams, .logging,
             ]
         ),

@@ -166,6 +166,16 @@ class Place:
         """A Python that has the peers from PyPI; nothing where only what is installed is wanted."""
         return venv.python(os.path.join(self._base, "peers"), only_installed=self._only_installed)
 
+    def browser_python(self) -> str | None:
+        """A Python that drives a browser; nothing where only what is installed is wanted."""
+        options = ["--installed"] if self._only_installed else []
+        try:
+            return self._output(os.path.join(self.root, "scripts", "browser-python"), *options).strip()
+        except BenchError:
+            if not self._only_installed:
+                raise
+            return None
+
     def free_port(self) -> int:
         """One on loopback that nobody uses."""
         return int(self._output("bash", "-c", "source scripts/servers/ports.bash && free_port"))

@@ -23,7 +23,7 @@ func runAPI(_ configuration: FerryConfiguration, name: String) async throws {
     raiseFileLimit(logger)
     let registry = describedRegistry()
     MetricsSystem.bootstrap(registry)
-    let authenticator = try makeAuthenticator(configuration, logger: logger)
+    let mode = try authenticationMode(configuration, logger: logger)
     // Clients are told soon that the index is away; a connection that is just being replaced is waited for.
     let options = try configuration.backend(name: name, indexPatience: .seconds(1))
     let backend = try await Backend.open(options, logger: logger)
@@ -47,7 +47,8 @@ func runAPI(_ configuration: FerryConfiguration, name: String) async throws {
             queue: backend.queue,
             targets: targets,
             roots: targetRoots(configuration),
-            authenticator: authenticator,
+            authenticator: makeAuthenticator(mode, sessions: backend.sessions),
+            compress: Gzip.compress,
             hub: hub,
             metrics: RequestMetrics(factory: registry),
             renderMetrics: { registry.render() }
@@ -102,8 +103,10 @@ private func targetRoots(_ configuration: FerryConfiguration) -> [TargetID: Targ
     return Dictionary(roots, uniquingKeysWith: { first, _ in first })
 }
 
-private func makeAuthenticator(_ configuration: FerryConfiguration, logger: Logger) throws -> Authenticator {
-    let mode: Authenticator.Mode
+private func authenticationMode(
+    _ configuration: FerryConfiguration,
+    logger: Logger
+) throws -> Authenticator.Mode {
     switch configuration.auth.mode {
     case .none:
         guard configuration.listen.isLoopback, let everybody = Authenticator.everybody else {
@@ -112,15 +115,19 @@ private func makeAuthenticator(_ configuration: FerryConfiguration, logger: Logg
             )
         }
         logger.warning("Everybody on this machine may do everything: auth.mode is none")
-        mode = .none(everybody)
+        return .none(everybody)
     case .tokens:
         let file = TokensFile(path: configuration.auth.tokensFile, logger: logger)
         // Told at once rather than with the first request.
         _ = try file.table()
-        mode = .tokens(file)
+        return .tokens(file)
     }
-    return Authenticator(
+}
+
+private func makeAuthenticator(_ mode: Authenticator.Mode, sessions: any SessionStore) -> Authenticator {
+    Authenticator(
         mode: mode,
+        sessions: sessions,
         sha256: { bytes in
             bytes.withUnsafeBytes { pointer in
                 guard let hasher = try? SHA256Hasher(), (try? hasher.update(pointer)) != nil else { return nil }

@@ -48,11 +48,13 @@ struct AuthorizationTests {
                 for (token, roles) in callers {
                     let target = route.path.replacing("{id}", with: id).replacing("{number}", with: "1")
                         .replacing("{target}", with: "web-1").replacing("**", with: "f")
+                        .replacing("{name}", with: "page.css")
                     let isStream = route == .watchUpload || route == .watchUploads
                     let status = try await status(api.port, route.method.rawValue, target, token, isStream: isStream)
                     let what = "\(route) as \(token ?? "nobody")"
                     switch route.access {
-                    case .anyone: #expect(status == 200, "\(what)")
+                    // A sign-in without a body is let in that far.
+                    case .anyone: #expect(status == (route == .signIn ? 400 : 200), "\(what)")
                     case .roles where roles.isEmpty: #expect(status == 401, "\(what)")
                     case .roles(let allowed):
                         let isAllowed = !allowed.isDisjoint(with: roles)

@@ -235,11 +235,13 @@ struct UploadTests {
             ),
             lifetime: .seconds(60)
         )
+        try await fixture.store.hold(3, at: target)
         try await fixture.serve { api in
             let token = APIFixture.operations
             let targets = try await api.request("GET", "/v1/targets", token: token).json()["targets"]
             #expect(targets?[0]?["id"]?.text == "web-1" && targets?[0]?["reachable"] == .bool(true))
             #expect(targets?[0]?["breaker"]?.text == "open" && targets?[1]?["breaker"] == .null)
+            #expect(targets?[0]?["sessions"]?.number == 3 && targets?[1]?["sessions"]?.number == 0)
             let metrics = try await api.request("GET", "/metrics", token: nil)
             #expect(metrics.status == 200)
             #expect(targets?[0]?["facts"]?["merge"]?.text == "in-place" && targets?[1]?["reachable"] == .null)

@@ -74,7 +74,12 @@ import Testing
         try await one.enter("s1")
         one.left("s1")
         try await eventually("the seat is free") { await !isFull(two, "s1") }
+        // Whoever looks after them sees all of both.
+        let other = try #require(TargetID("elsewhere"))
+        let index = RedisUnderTest.index(place.redis, prefix: place.prefix).store
+        #expect(try await index.sessions(at: [place.target, other]) == [place.target: 3, other: 0])
         await one.shutdown()
+        #expect(try await index.sessions(at: [place.target]) == [place.target: 2])
         try await two.enter("s2")
         #expect(await isFull(one, "s5"))
         await two.shutdown()

@@ -36,6 +36,7 @@ extension InMemoryIndex {
         }
         guard entry.upload.state != .shipping else { return .refused(.state(.shipping)) }
         entry.insert(part)
+        countMoved(received: part.size, now)
         entry.upload.updatedAt = now
         entry.upload.record.expiresAt = now + entry.lifetime
         let record = entry.upload.record
@@ -65,6 +66,7 @@ extension InMemoryIndex {
             let state = entry.upload.state.after(.complete)?.after(.allShipped)
         else { return .refused(.state(entry.upload.state)) }
         entry.insert(part)
+        countMoved(received: part.size, now)
         entry.upload.whole = part
         entry.isComplete = true
         entry.note(.completed, now, by: entry.upload.record.owner.description)

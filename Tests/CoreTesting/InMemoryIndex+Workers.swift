@@ -80,6 +80,7 @@ extension InMemoryIndex {
         guard let part else { return .refused(.noSuchPart) }
         entry.parts[offset] = StoredPart(state: PartState(part: part.state.part, shippedIn: generation))
         entry.upload.shipped.bytes += part.state.part.size
+        countMoved(shipped: part.state.part.size, now)
         entry.upload.shipped.parts += 1
         entry.upload.verification = min(entry.upload.verification ?? verification, verification)
         entry.upload.updatedAt = now
@@ -175,6 +176,7 @@ extension InMemoryIndex {
             entry.upload.generation = generation
             entry.upload.strategy = .inPlace
             entry.upload.shipped = entry.upload.received
+            countMoved(shipped: part.size, now)
         }
         guard entry.upload.generation == generation else {
             return .refused(.staleGeneration(entry.upload.generation))

@@ -147,6 +147,10 @@ public struct InMemoryIndex: Sendable {
     var tries: [Job: Set<String>] = [:]
     var epoch: Epoch?
     var locks: [String: Expiring<String>] = [:]
+    /// Bytes by minute since 1970.
+    var moved: [Int64: (received: Int64, shipped: Int64)] = [:]
+    /// What workers have open, for whoever asks; in memory nothing takes a session.
+    var sessions: [TargetID: Int] = [:]
     var workers: [String: Expiring<WorkerPresence>] = [:]
     var targets: [TargetID: Expiring<TargetPresence>] = [:]
 
@@ -184,6 +188,23 @@ public struct InMemoryIndex: Sendable {
 
     mutating func recordIfMissing(_ job: Job, _ target: TargetID, _ due: Timestamp) {
         if outbox[target]?[job] == nil { _ = record(job, target, due) }
+    }
+
+    mutating func countMoved(received: Int64 = 0, shipped: Int64 = 0, _ now: Timestamp) {
+        let minute = now.microseconds / 60_000_000
+        // A minute begins: what is told no longer is forgotten.
+        if moved[minute] == nil { moved = moved.filter { $0.key > minute - Int64(MovedBytes.minutes) } }
+        moved[minute, default: (0, 0)].received += received
+        moved[minute, default: (0, 0)].shipped += shipped
+    }
+
+    func movedBytes(_ now: Timestamp) -> [MovedBytes] {
+        let minute = now.microseconds / 60_000_000
+        return (minute - Int64(MovedBytes.minutes) + 1...minute).map { at in
+            let bytes = moved[at] ?? (0, 0)
+            let begin = Timestamp(microseconds: at * 60_000_000)
+            return MovedBytes(minute: begin, received: bytes.received, shipped: bytes.shipped)
+        }
     }
 
     mutating func forget(_ job: Job, _ target: TargetID) { outbox[target]?[job] = nil }

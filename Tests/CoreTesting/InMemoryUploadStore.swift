@@ -18,7 +18,7 @@ public final class InMemoryUploadStore: UploadStore {
         /// The method of the same name.
         case fail, retry, cleaned, dueEntries, confirm, postpone, condition, restore, adopt, announce, workers, targets
         /// The method of the same name.
-        case backlog
+        case backlog, movedBytes, sessions
     }
 
     /// What goes wrong.
@@ -349,43 +349,25 @@ public final class InMemoryUploadStore: UploadStore {
         }
     }
 
+    /// The bytes that were received and shipped in each of the last 60 minutes.
+    public func movedBytes() async throws(StoreError) -> [MovedBytes] {
+        try await ask(.movedBytes) { $0.movedBytes($1) }
+    }
+
+    /// Has workers hold so many sessions at a target from now on.
+    public func hold(_ sessions: Int, at target: TargetID) async throws(StoreError) {
+        try await ask(.sessions) { index, _ in index.sessions[target] = sessions }
+    }
+
+    /// How many sessions there are at each of these targets: as many as a test said.
+    public func sessions(at targets: [TargetID]) async throws(StoreError) -> [TargetID: Int] {
+        try await ask(.sessions) { index, _ in
+            Dictionary(targets.map { ($0, index.sessions[$0] ?? 0) }, uniquingKeysWith: { $1 })
+        }
+    }
+
     /// What is known about targets.
     public func targets() async throws(StoreError) -> [TargetPresence] {
         try await ask(.targets) { $0.presentTargets($1) }
-    }
-}
-
-/// Short locks in memory.
-public final class InMemoryLeaseStore: LeaseStore {
-    /// The operations in which faults can be planted.
-    public enum Operation: Hashable, Sendable, CaseIterable {
-        /// The method of the same name.
-        case acquire, release
-    }
-
-    /// What goes wrong.
-    public let faults: PortFaults<Operation, StoreError>
-    private let server: InMemoryIndexServer
-
-    /// Leases on a server.
-    public init(_ server: InMemoryIndexServer, faults: PortFaults<Operation, StoreError> = PortFaults()) {
-        self.server = server
-        self.faults = faults
-    }
-
-    /// Takes or extends a lease; false while somebody else holds it.
-    public func acquire(_ name: String, holder: String, for duration: Duration) async throws(StoreError) -> Bool {
-        try await faults.perform(.acquire) { () throws(StoreError) in
-            try server.perform(as: nil) { index, now, _ in
-                index.acquire(name, holder: holder, for: duration, now)
-            }
-        }
-    }
-
-    /// Gives a lease up, if it still is the holder's.
-    public func release(_ name: String, holder: String) async throws(StoreError) {
-        try await faults.perform(.release) { () throws(StoreError) in
-            try server.perform(as: nil) { index, _, _ in index.release(name, holder: holder) }
-        }
     }
 }

@@ -10,13 +10,14 @@ enum APIRouter {
     /// All routes over these services. No route exists but those of the table, and none is reached unauthorised.
     static func make(_ services: APIServices) -> Router<RequestScope> {
         let router = Router(context: RequestScope.self)
+        let page = PageRoutes(PageFiles(sha256: services.authenticator.sha256, compress: services.compress))
         router.add(middleware: RequestMiddleware(metrics: services.metrics))
         router.add(middleware: ProblemMiddleware())
         for route in Route.allCases {
             router.on(RouterPath(route.path), method: route.method) { request, scope in
-                let principal = try services.authenticator.authorize(request.headers, for: route)
+                let principal = try await services.authenticator.authorize(request.head, for: route)
                 if let principal { scope.record.asked(by: principal.owner) }
-                return try await answer(route, request, scope, principal, services)
+                return try await answer(route, request, scope, principal, services, page)
             }
         }
         return router
@@ -27,14 +28,20 @@ enum APIRouter {
         _ request: Request,
         _ scope: RequestScope,
         _ principal: Principal?,
-        _ services: APIServices
+        _ services: APIServices,
+        _ page: PageRoutes
     ) async throws -> Response {
+        let sessions = SessionRoutes(services: services)
         let health = HealthRoutes(services: services)
         switch route {
         case .health: return try health.health()
         case .readiness: return try await health.readiness()
         case .metrics: return await health.metrics()
         case .document: return health.document()
+        case .signIn: return try await sessions.signIn(request, scope)
+        case .uploadPage: return try page.file("index.html", request)
+        case .operationsPage: return try page.file("ops.html", request)
+        case .pageFile: return try page.file(scope.parameters.get("name") ?? "", request)
         default: break
         }
         // The table says who may use a route; one that asks nobody has been answered above.
@@ -68,7 +75,11 @@ enum APIRouter {
         case .fileDirInfo: return try await compatibility.fileDirInfo(request, scope)
         case .fileChunkUpload: return try await compatibility.fileChunkUpload(request, scope)
         case .bigFileMerge: return try await compatibility.bigFileMerge(request, scope)
-        case .health, .readiness, .metrics, .document: throw Problem(.routeUnknown, "see /openapi.yaml")
+        case .showThroughput: return try await operations.throughput()
+        case .showSession: return try sessions.show(principal, request)
+        case .signOut: return try await sessions.signOut(request)
+        case .health, .readiness, .metrics, .document, .signIn, .uploadPage, .operationsPage, .pageFile:
+            throw Problem(.routeUnknown, "see /openapi.yaml")
         }
     }
 }

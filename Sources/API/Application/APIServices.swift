@@ -20,6 +20,8 @@ struct APIServices: Sendable {
     var chunks = ChunkAssumptions()
     /// Who asks.
     var authenticator: Authenticator
+    /// What makes a file smaller for its way (gzip, RFC 1952); nil where it cannot.
+    var compress: @Sendable ([UInt8]) -> [UInt8]?
     /// The events.
     var hub: EventHub
     /// What is counted.

@@ -15,6 +15,7 @@ struct Authenticator: Sendable {
     }
 
     let mode: Mode
+    let sessions: any SessionStore
     let sha256: @Sendable ([UInt8]) -> SHA256Digest?
     let now: @Sendable () -> Timestamp
 
@@ -24,36 +25,34 @@ struct Authenticator: Sendable {
     }
 
     /// The principal as a route may see it; nil for routes that ask nobody.
-    func authorize(_ fields: HTTPFields, for route: Route) throws(Problem) -> Principal? {
+    func authorize(_ head: HTTPRequest, for route: Route) async throws(Problem) -> Principal? {
         if route.access == .anyone { return nil }
-        let principal = try authenticate(fields)
+        let principal = try await authenticate(head)
         guard let narrowed = route.access.narrowed(principal) else {
             throw Problem(.forbidden, "the token does not have a role that this needs")
         }
         return narrowed
     }
 
-    /// Who it is.
-    func authenticate(_ fields: HTTPFields) throws(Problem) -> Principal {
+    /// Who it is: by a token in the header, else by a session's cookie.
+    func authenticate(_ head: HTTPRequest) async throws(Problem) -> Principal {
         switch mode {
         case .none(let principal):
             // A page of another site must not use the loopback server through the user's browser.
-            if let site = fields[values: .fetchSite].first, site != "same-origin", site != "none" {
+            guard RequestOrigin(of: head).mayRead else {
                 throw Problem(.forbidden, "requests of other sites are not accepted without tokens")
             }
             return principal
         case .tokens(let file):
-            let values = fields[values: .authorization]
-            guard let value = values.first else { throw Self.unauthorized("no bearer token was sent", error: nil) }
+            let values = head.headerFields[values: .authorization]
+            guard let value = values.first else {
+                if let secret = SessionCookie.secret(in: head) { return try await principal(of: secret, head, file) }
+                throw Self.unauthorized("no bearer token was sent", error: nil)
+            }
             guard values.count == 1, let token = Self.bearerToken(value) else {
                 throw Self.unauthorized("the Authorization field holds no bearer token", error: "invalid_request")
             }
-            let table: TokenTable
-            do { table = try file.table() } catch {
-                var problem = Problem(.unavailable, "tokens cannot be checked now", retryAfter: .seconds(5))
-                problem.logged = error.description
-                throw problem
-            }
+            let table = try Self.table(of: file)
             guard let hash = sha256(Array(token.utf8)) else {
                 throw Problem(.internalError, "the log has more under this request's id")
             }
@@ -61,6 +60,14 @@ struct Authenticator: Sendable {
                 throw Self.unauthorized("the token is not known, or no longer valid", error: "invalid_token")
             }
             return principal
+        }
+    }
+
+    static func table(of file: TokensFile) throws(Problem) -> TokenTable {
+        do { return try file.table() } catch {
+            var problem = Problem(.unavailable, "tokens cannot be checked now", retryAfter: .seconds(5))
+            problem.logged = error.description
+            throw problem
         }
     }
 
@@ -75,22 +82,27 @@ struct Authenticator: Sendable {
         let parts = value.split(separator: " ", maxSplits: 1, omittingEmptySubsequences: false)
         guard parts.count == 2, parts[0].lowercased() == "bearer" else { return nil }
         let token = parts[1].drop { $0 == " " }
+        return isToken(token) ? token : nil
+    }
+
+    /// Whether it is written as a token is: a `b64token` of at most 512 bytes.
+    static func isToken(_ token: some StringProtocol) -> Bool {
         let body = token.utf8.prefix { $0 != UInt8(ascii: "=") }
         guard !body.isEmpty, token.utf8.count <= 512, token.utf8.dropFirst(body.count).allSatisfy({ $0 == 0x3D })
-        else { return nil }
+        else { return false }
         for byte in body {
             switch byte {
             case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
                 UInt8(ascii: "0")...UInt8(ascii: "9"):
                 continue
             default:
-                guard "-._~+/".utf8.contains(byte) else { return nil }
+                guard "-._~+/".utf8.contains(byte) else { return false }
             }
         }
-        return token
+        return true
     }
 
-    private static func unauthorized(_ detail: String, error: String?) -> Problem {
+    static func unauthorized(_ detail: String, error: String?) -> Problem {
         var problem = Problem(.unauthorized, detail)
         let challenge = error.map { #"Bearer realm="ferry", error="\#($0)""# } ?? #"Bearer realm="ferry""#
         problem.headers[.wwwAuthenticate] = challenge
@@ -101,6 +113,10 @@ struct Authenticator: Sendable {
 extension HTTPField.Name {
     /// `Sec-Fetch-Site`, which browsers set and pages cannot.
     static let fetchSite = named("Sec-Fetch-Site")
+    /// `Cross-Origin-Opener-Policy`
+    static let openerPolicy = named("Cross-Origin-Opener-Policy")
+    /// `Referrer-Policy`
+    static let referrerPolicy = named("Referrer-Policy")
     /// `X-Request-Id`
     static let requestID = named("X-Request-Id")
     /// `Content-Digest` (RFC 9530 §2)

@@ -27,6 +27,13 @@ enum Route: CaseIterable, Sendable {
     case fileDirInfo
     case fileChunkUpload
     case bigFileMerge
+    case showThroughput
+    case signIn
+    case showSession
+    case signOut
+    case uploadPage
+    case operationsPage
+    case pageFile
     case health
     case readiness
     case metrics
@@ -35,10 +42,10 @@ enum Route: CaseIterable, Sendable {
     /// The verb.
     var method: HTTPRequest.Method {
         switch self {
-        case .createUpload, .completeUpload, .replayDeadLetter, .replayDeadLetters: .post
+        case .createUpload, .completeUpload, .replayDeadLetter, .replayDeadLetters, .signIn: .post
         case .fileUploadStatus, .fileDirInfo, .fileChunkUpload, .bigFileMerge: .post
         case .putPart, .putFile: .put
-        case .cancelUpload, .discardDeadLetter: .delete
+        case .cancelUpload, .discardDeadLetter, .signOut: .delete
         default: .get
         }
     }
@@ -65,6 +72,11 @@ enum Route: CaseIterable, Sendable {
         case .fileDirInfo: "/get_file_dir_info"
         case .fileChunkUpload: "/file_chunk_upload"
         case .bigFileMerge: "/bigfile_merge"
+        case .showThroughput: "/v1/throughput"
+        case .signIn, .showSession, .signOut: "/v1/session"
+        case .uploadPage: "/"
+        case .operationsPage: "/ops"
+        case .pageFile: "/page/{name}"
         case .health: "/healthz"
         case .readiness: "/readyz"
         case .metrics: "/metrics"
@@ -78,12 +90,13 @@ enum Route: CaseIterable, Sendable {
         case .createUpload, .putPart, .completeUpload, .putFile, .fileUploadStatus, .fileDirInfo, .fileChunkUpload,
             .bigFileMerge:
             .roles([.uploader])
-        case .listUploads, .showUpload, .cancelUpload, .watchUpload, .watchUploads, .showHistory:
+        case .listUploads, .showUpload, .cancelUpload, .watchUpload, .watchUploads, .showHistory,
+            .showSession, .signOut:
             .roles([.uploader, .operator])
         case .listDeadLetters, .showDeadLetter, .replayDeadLetter, .replayDeadLetters, .discardDeadLetter,
-            .listTargets, .listWorkers, .listQueues:
+            .listTargets, .listWorkers, .listQueues, .showThroughput:
             .roles([.operator])
-        case .health, .readiness, .metrics, .document: .anyone
+        case .signIn, .uploadPage, .operationsPage, .pageFile, .health, .readiness, .metrics, .document: .anyone
         }
     }
 

@@ -7,14 +7,17 @@ struct TargetsDocument: Encodable {
     struct Target: Encodable {
         var id: String
         var presence: TargetPresence?
+        /// What all workers together have open now.
+        var sessions: Int
 
-        private enum Key: String, CodingKey { case id, reachable, breaker, facts, error, seenAt }
+        private enum Key: String, CodingKey { case id, reachable, breaker, sessions, facts, error, seenAt }
 
         func encode(to encoder: any Encoder) throws {
             var container = encoder.container(keyedBy: Key.self)
             try container.encode(id, forKey: .id)
             try container.encode(presence?.reachable, forKey: .reachable)
             try container.encode(presence?.breaker.rawValue, forKey: .breaker)
+            try container.encode(sessions, forKey: .sessions)
             try container.encode(presence?.facts ?? [:], forKey: .facts)
             try container.encode(presence?.error, forKey: .error)
             try container.encode(presence?.seenAt.description, forKey: .seenAt)
@@ -74,6 +77,23 @@ struct QueuesDocument: Encodable {
     /// Whether jobs can be sent now.
     var available: Bool
     var queues: [Queue]
+}
+
+/// What was moved in each of the last 60 minutes, oldest first.
+struct ThroughputDocument: Encodable {
+    struct Minute: Encodable {
+        var at: String
+        var receivedBytes: Int64
+        var shippedBytes: Int64
+
+        init(_ moved: MovedBytes) {
+            at = moved.minute.description
+            receivedBytes = moved.received
+            shippedBytes = moved.shipped
+        }
+    }
+
+    var minutes: [Minute]
 }
 
 /// Whether this process can do its work, and what of it cannot.

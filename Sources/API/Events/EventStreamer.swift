@@ -20,7 +20,7 @@ struct EventStreamer: Sendable {
     let intake: UploadIntake
     let principal: Principal
     /// Whether the caller still has the right that it had when the stream was opened.
-    let isStillAllowed: @Sendable () -> Bool
+    let isStillAllowed: @Sendable () async -> Bool
 
     /// The uploads that the stream shows, as they are now.
     func current() async throws(IntakeError) -> [Upload] {
@@ -69,7 +69,7 @@ struct EventStreamer: Sendable {
                 try await writer.write(frame)
                 if isOver([summary.upload: summary]) { return }
             case .beat:
-                guard isStillAllowed() else {
+                guard await isStillAllowed() else {
                     try await writer.write(EventFrame.end("unauthorized"))
                     return
                 }

@@ -25,15 +25,19 @@ struct EventRoutes {
         _ request: Request,
         _ scope: RequestScope
     ) async throws -> Response {
-        let (authenticator, principal, fields) = (services.authenticator, principal, request.headers)
+        let (authenticator, principal, head) = (services.authenticator, principal, request.head)
         let streamer = EventStreamer(
             filter: filter,
             subscription: services.hub.subscribe(filter),
             intake: services.intake,
             principal: principal,
             isStillAllowed: {
-                guard let now = try? authenticator.authorize(fields, for: route) else { return false }
-                return now == principal
+                do throws(Problem) {
+                    return try await authenticator.authorize(head, for: route) == principal
+                } catch {
+                    // An index that does not answer has taken no session away.
+                    return error.type == .unavailable && head.headerFields[.authorization] == nil
+                }
             }
         )
         services.hub.endWithServer()

@@ -23,9 +23,17 @@ struct OperationRoutes {
 
     func targets() async throws -> Response {
         let presences: [TargetPresence]
-        do { presences = try await services.store.targets() } catch { throw Problem(error) }
+        let sessions: [TargetID: Int]
+        do {
+            presences = try await services.store.targets()
+            sessions = try await services.store.sessions(at: services.targets)
+        } catch {
+            throw Problem(error)
+        }
         let known = Dictionary(presences.map { ($0.target, $0) }, uniquingKeysWith: { $0.seenAt > $1.seenAt ? $0 : $1 })
-        let targets = services.targets.map { TargetsDocument.Target(id: $0.description, presence: known[$0]) }
+        let targets = services.targets.map {
+            TargetsDocument.Target(id: $0.description, presence: known[$0], sessions: sessions[$0] ?? 0)
+        }
         return try JSON.response(TargetsDocument(targets: targets))
     }
 
@@ -36,6 +44,12 @@ struct OperationRoutes {
         } catch let error as StoreError {
             throw Problem(error)
         }
+    }
+
+    func throughput() async throws -> Response {
+        let minutes: [MovedBytes]
+        do { minutes = try await services.store.movedBytes() } catch { throw Problem(error) }
+        return try JSON.response(ThroughputDocument(minutes: minutes.map(ThroughputDocument.Minute.init)))
     }
 
     func queues() async throws -> Response {

@@ -61,6 +61,8 @@ struct TargetsView: Codable {
         var id: String
         var reachable: Bool?
         var breaker: String?
+        /// Sessions of all workers together; only the server knows of them.
+        var sessions: Int?
         var facts: [String: String]
         var error: String?
         var seenAt: String?

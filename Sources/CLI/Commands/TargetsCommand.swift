@@ -44,6 +44,7 @@ struct TargetsCommand: AsyncParsableCommand {
             if let breaker = target.breaker, breaker != "closed" {
                 print("  breaker: \(Terminal.plain(breaker)); its jobs wait and spend no attempts")
             }
+            if let sessions = target.sessions { print("  sessions: \(sessions)") }
             if let error = target.error { print("  error: \(Terminal.plain(error))") }
             for (name, value) in target.facts.sorted(by: { $0.key < $1.key }) {
                 print("  \(name): \(Terminal.plain(value))")

@@ -46,6 +46,8 @@ public final class Backend: Sendable {
     public let store: RedisUploadStore
     /// Short locks.
     public let leases: RedisLeaseStore
+    /// Sign-ins.
+    public let sessions: RedisSessionStore
     /// The record of everything acknowledged.
     public let staging: DiskStaging
     /// Jobs out.
@@ -81,6 +83,7 @@ public final class Backend: Sendable {
         )
         store = RedisUploadStore(redis, attachment: attachment)
         leases = RedisLeaseStore(redis)
+        sessions = RedisSessionStore(redis)
         queue = AMQPJobQueue(configuration: options.amqp, targets: options.targets, logger: logger)
         bus = AMQPEventBus(configuration: options.amqp, logger: logger)
         relay = OutboxRelay(store: store, queue: queue)

@@ -30,6 +30,7 @@ struct APIFixture: Sendable {
     let store: InMemoryUploadStore
     let staging: InMemoryStaging
     let queue: InMemoryJobQueue
+    let sessions: InMemorySessionStore
     let hub: EventHub
     let intake: UploadIntake
     let relay: OutboxRelay
@@ -62,6 +63,7 @@ struct APIFixture: Sendable {
         staging = InMemoryStaging(limit: stagingLimit, now: now)
         try await store.adopt(epoch: staging.epoch())
         queue = InMemoryJobQueue(answerProbe: { path, _ in existing.contains(path.description) })
+        sessions = InMemorySessionStore(now: now)
         hub = EventHub(surroundings: surroundings)
         relay = OutboxRelay(store: store, queue: queue)
         progress = ProgressEvents(bus: HubBus(hub: hub, isLossy: losesEvents), surroundings: surroundings)
@@ -88,9 +90,11 @@ struct APIFixture: Sendable {
             chunks: chunks,
             authenticator: Authenticator(
                 mode: isOpen ? .none(everybody) : .tokens(file),
+                sessions: sessions,
                 sha256: { SHA256.digest($0) },
                 now: now
             ),
+            compress: { Array($0.reversed()) },
             hub: hub,
             metrics: RequestMetrics(factory: NOOPMetricsHandler.instance),
             renderMetrics: { "# TYPE ferry_up gauge\nferry_up 1\n" }

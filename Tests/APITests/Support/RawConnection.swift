@@ -123,7 +123,7 @@ final class RawConnection {
     /// A whole response.
     func answer() async throws -> Answer {
         var answer = try await head()
-        if answer.status == 100 { return answer }
+        if [100, 204, 304].contains(answer.status) { return answer }
         if let length = answer["Content-Length"].flatMap(Int.init) {
             while received.count < length { guard try await more() else { throw ConnectionEnded() } }
             answer.body = Array(received[..<length])

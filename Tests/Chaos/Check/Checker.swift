@@ -61,7 +61,7 @@ enum Checker {
             return lifetime >= 0 && (!rest.contains(":") || rest.hasSuffix(":history"))
         }
         if lifetime >= 0 { return true }
-        return ["ferry:epoch", "ferry:uploads", "ferry:workers", "ferry:targets"].contains(key)
+        return ["ferry:epoch", "ferry:uploads", "ferry:workers", "ferry:targets", "ferry:moved"].contains(key)
             || key.hasPrefix("ferry:owner:") || key.hasPrefix("ferry:sweeps:")
     }
 }

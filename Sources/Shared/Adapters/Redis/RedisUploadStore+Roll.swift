@@ -26,6 +26,29 @@ extension RedisUploadStore {
             .sorted { $0.target < $1.target }
     }
 
+    /// How many sessions all workers together have at each of these targets now.
+    public func sessions(at targets: [TargetID]) async throws(StoreError) -> [TargetID: Int] {
+        let reply = try await run(UploadScripts.sessions, targets.compactMap { keys.sessions(of: $0).first })
+        guard let counts = reply.array?.compactMap(\.integer), counts.count == targets.count else {
+            throw .unreadable("the sessions at targets")
+        }
+        return Dictionary(zip(targets, counts.map(Int.init)), uniquingKeysWith: { $1 })
+    }
+
+    /// The bytes that were received and shipped in each of the last 60 minutes, oldest first.
+    public func movedBytes() async throws(StoreError) -> [MovedBytes] {
+        let reply = try await run(UploadScripts.moved, [keys.moved])
+        let numbers = reply.array?.compactMap { $0.string.flatMap { Int64($0) } } ?? []
+        guard numbers.count == 1 + 2 * MovedBytes.minutes else { throw .unreadable("the bytes of the last hour") }
+        return (0..<MovedBytes.minutes).map { index in
+            MovedBytes(
+                minute: Timestamp(microseconds: (numbers[0] + Int64(index)) * 60_000_000),
+                received: numbers[1 + 2 * index],
+                shipped: numbers[2 + 2 * index]
+            )
+        }
+    }
+
     private func announce(
         _ name: String,
         _ text: String,

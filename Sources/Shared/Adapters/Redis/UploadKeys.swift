@@ -41,8 +41,13 @@ struct UploadKeys: Sendable {
     func sessions(of target: TargetID) -> [String] {
         ["seats", "logins", "breaker", "waiting"].map { "\(prefix)\($0):\(target)" }
     }
+    /// A sign-in, by its secret's hash.
+    func session(_ session: SHA256Digest) -> String { "\(prefix)session:\(session.hex)" }
 
     func lock(_ name: String) -> String { "\(prefix)lock:\(name)" }
+
+    /// The bytes of the last minutes.
+    var moved: String { "\(prefix)moved" }
 
     var workers: String { "\(prefix)workers" }
 

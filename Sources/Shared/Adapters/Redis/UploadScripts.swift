@@ -41,6 +41,8 @@ enum UploadScripts {
     static let parts = open("parts", PackageResources.parts_lua)
     static let list = open("list", PackageResources.list_lua)
     static let backlog = open("backlog", PackageResources.backlog_lua)
+    static let moved = open("moved", PackageResources.moved_lua)
+    static let sessions = open("sessions", PackageResources.sessions_lua)
     static let history = open("history", PackageResources.history_lua)
     static let condition = open("condition", PackageResources.condition_lua)
     static let adopt = open("adopt", PackageResources.adopt_lua)

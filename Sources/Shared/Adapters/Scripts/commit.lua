@@ -21,6 +21,7 @@ if carries(upload) then
   set(upload, 'strategy', 'in-place')
   set(upload, 'shippedBytes', upload.fields.receivedBytes)
   set(upload, 'shippedParts', upload.fields.receivedParts)
+  count_moved('shipped', part.size)
 end
 if upload.fields.generation ~= ARGV[3] then return refused('generation', upload.fields.generation or '') end
 if upload.fields.state ~= state then note(upload, 'committing', upload.fields.holder) end

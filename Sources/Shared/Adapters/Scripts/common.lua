@@ -215,6 +215,15 @@ local function is_shipped(upload, part)
   return part.generation ~= '0' and part.generation == upload.fields.generation
 end
 
+-- Counts bytes that were received or shipped in this minute. A ring of 64 minutes, so that it never grows.
+local function count_moved(kind, size)
+  local minute = math.floor(now / 60000000)
+  local key, slot = prefix .. 'moved', kind .. ':' .. digits(minute % 64)
+  local at, bytes = string.match(redis.call('HGET', key, slot) or '', '^(%d+) (%d+)$')
+  if at ~= digits(minute) then bytes = '0' end
+  redis.call('HSET', key, slot, digits(minute) .. ' ' .. digits(tonumber(bytes) + tonumber(size)))
+end
+
 -- Puts a part into the index. Appended parts may begin anywhere, so their offsets are kept in order besides.
 local function insert_part(upload, offset, size, digest)
   save_part(upload, offset, { digest = digest, size = size, generation = '0', attempts = '0', round = '0' })

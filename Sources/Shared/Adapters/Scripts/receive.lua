@@ -24,6 +24,7 @@ if fields.state == 'shipping' then return refused_state(upload) end
 if is_backed_up(fields.target) then return backed_up(fields.target) end
 
 insert_part(upload, offset, size, digest)
+count_moved('received', size)
 touch(upload)
 set(upload, 'expiresAt', now + number(upload, 'expiresIn'))
 if fields.idempotencyKey then

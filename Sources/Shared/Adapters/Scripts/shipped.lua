@@ -20,6 +20,7 @@ part.generation, part.attempts, part.round = generation, '0', '0'
 save_part(upload, offset, part)
 add(upload, 'shippedBytes', tonumber(part.size))
 add(upload, 'shippedParts', 1)
+count_moved('shipped', part.size)
 if not fields.verification or strength[verification] < strength[fields.verification] then
   set(upload, 'verification', verification)
 end

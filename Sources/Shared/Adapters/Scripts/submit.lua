@@ -12,6 +12,7 @@ if fields.state ~= 'receiving' or fields.receivedParts ~= '0' or fields.size ~= 
 end
 if is_backed_up(fields.target) then return backed_up(fields.target) end
 insert_part(upload, ARGV[2], ARGV[3], ARGV[4])
+count_moved('received', ARGV[3])
 set(upload, 'whole', ARGV[5])
 set(upload, 'complete', '1')
 note(upload, 'completed', fields.owner)

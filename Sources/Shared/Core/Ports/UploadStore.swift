@@ -189,6 +189,10 @@ public protocol UploadStore: Sendable {
     func workers() async throws(StoreError) -> [WorkerPresence]
     /// Keeps what a worker found out about a target.
     func announce(_ target: TargetPresence, lifetime: Duration) async throws(StoreError)
+    /// The bytes that were received and shipped in each of the last 60 minutes, the present one included, oldest first.
+    func movedBytes() async throws(StoreError) -> [MovedBytes]
+    /// How many sessions all workers together have at each of these targets now.
+    func sessions(at targets: [TargetID]) async throws(StoreError) -> [TargetID: Int]
     /// What is known about targets.
     func targets() async throws(StoreError) -> [TargetPresence]
 }

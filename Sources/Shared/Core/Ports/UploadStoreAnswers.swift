@@ -176,6 +176,26 @@ public struct ShipState: Hashable, Sendable {
     }
 }
 
+/// What was moved in one minute. Counted in the index only: after a loss of it, counting begins anew.
+public struct MovedBytes: Hashable, Sendable {
+    /// When the minute began.
+    public var minute: Timestamp
+    /// Bytes of new parts that were acknowledged.
+    public var received: Int64
+    /// Bytes of parts that were proven on their target.
+    public var shipped: Int64
+
+    /// All three.
+    public init(minute: Timestamp, received: Int64, shipped: Int64) {
+        self.minute = minute
+        self.received = received
+        self.shipped = shipped
+    }
+
+    /// How many minutes are told.
+    public static let minutes = 60
+}
+
 /// What waits for somebody or something.
 public struct Backlog: Hashable, Sendable {
     /// Uploads that wait for a person.

@@ -16,6 +16,11 @@ extension RedisCommands {
         return bytes
     }
 
+    /// `GETEX` (Redis 6.2): the text at a key, which expires after that many milliseconds; `nil` if there is none.
+    public func getAndExpire(_ key: String, px: Int64) async throws(RedisError) -> String? {
+        try await send("GETEX", [RedisArgument(key), "PX", RedisArgument(px)]).optionalText(for: "GETEX")
+    }
+
     /// `SET`: whether the value was set; only `nx` can make that false.
     ///
     /// - Parameters:

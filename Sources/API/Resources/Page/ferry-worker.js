@@ -1,0 +1,84 @@
+// Reads, hashes and sends parts beside the page's own thread. ferry.js starts it and talks to it.
+
+import { Sha256 } from './ferry-sha256.js';
+
+/** Without a byte going either way for so long, a request counts as lost; in milliseconds. */
+const STALL = 60_000;
+/** What is read at once for the digest of a whole file, in bytes. */
+const PIECE = 4 << 20;
+
+/** @type {Map<number, () => void>} What ends each job early. */
+const jobs = new Map();
+
+self.onmessage = async ({ data }) => {
+  if (data.abort) return jobs.get(data.id)?.();
+  const job = { isOver: false, stop: () => { job.isOver = true; } };
+  jobs.set(data.id, () => job.stop());
+  try {
+    await (data.put ? put(data.id, data.put, job) : hash(data.id, data.hash, job));
+  } catch {
+    // A file that was changed, moved or taken away cannot be read any more.
+    if (!job.isOver) self.postMessage({ id: data.id, failed: 'read' });
+  }
+  jobs.delete(data.id);
+};
+
+async function put(id, { url, blob, headers, digest, credentials }, job) {
+  const fields = { ...headers };
+  if (digest) fields['Content-Digest'] = `sha-256=:${await base64Digest(await blob.arrayBuffer())}:`;
+  // Whether it still is the file that was chosen; the request itself would not tell that from a line that was cut.
+  else await blob.slice(0, 1).arrayBuffer();
+  if (job.isOver) return;
+  await new Promise((resolve) => {
+    const request = new XMLHttpRequest();
+    const finish = (message) => {
+      clearTimeout(stall);
+      if (!job.isOver) self.postMessage({ id, ...message });
+      job.isOver = true;
+      resolve();
+    };
+    const giveUp = () => { finish({ failed: 'network' }); request.abort(); };
+    let stall = setTimeout(giveUp, STALL);
+    job.stop = () => { job.isOver = true; request.abort(); clearTimeout(stall); resolve(); };
+    request.upload.onprogress = ({ loaded }) => {
+      clearTimeout(stall);
+      stall = setTimeout(giveUp, STALL);
+      if (!job.isOver) self.postMessage({ id, loaded });
+    };
+    request.onload = () => finish({
+      status: request.status,
+      retryAfter: request.getResponseHeader('Retry-After'),
+      type: request.getResponseHeader('Content-Type'),
+      text: request.responseText,
+    });
+    request.onerror = () => finish({ failed: 'network' });
+    request.onabort = () => finish({ failed: 'network' });
+    request.open('PUT', url);
+    request.withCredentials = credentials;
+    for (const [name, value] of Object.entries(fields)) request.setRequestHeader(name, value);
+    // As the file that the browser has: bytes would be handed from process to process once more.
+    request.send(blob);
+  });
+}
+
+async function base64Digest(bytes) {
+  let digest;
+  if (self.crypto?.subtle) {
+    digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
+  } else {
+    // Plain HTTP: browsers keep crypto.subtle for secure pages.
+    const hex = new Sha256().update(new Uint8Array(bytes)).hex();
+    digest = Uint8Array.from(hex.match(/../g), (pair) => parseInt(pair, 16));
+  }
+  return btoa(String.fromCharCode(...digest));
+}
+
+async function hash(id, blob, job) {
+  const sha = new Sha256();
+  for (let at = 0; at < blob.size; at += PIECE) {
+    sha.update(new Uint8Array(await blob.slice(at, at + PIECE).arrayBuffer()));
+    if (job.isOver) return;
+    self.postMessage({ id, loaded: Math.min(at + PIECE, blob.size) });
+  }
+  self.postMessage({ id, hex: sha.hex() });
+}

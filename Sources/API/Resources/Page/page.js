@@ -1,0 +1,219 @@
+// What both pages share: their language, making elements, signing in and out, the connection's state.
+
+import { FerryClient } from './ferry.js';
+import { TEXTS } from './texts.js';
+
+const GLYPHS = {
+  pause: 'M9 6v12M15 6v12', play: 'M8 5.500v13l10.500-6.500z', close: 'M6 6l12 12M18 6L6 18', check: 'M5 12.500l4.500 4.500L19 7.500',
+  retry: 'M19 12a7 7 0 1 1-2.200-5.100M19 4v4h-4', alert: 'M12 8v5M12 16.500v.01M12 3.500l9 16H3z',
+  upload: 'M12 15V4m0 0L7.500 8.500M12 4l4.500 4.500M4 15v3.500A1.500 1.500 0 0 0 5.500 20h13a1.500 1.500 0 0 0 1.500-1.500V15',
+  more: 'M9 6l6 6-6 6', trash: 'M5 7h14M10 7V4.500h4V7M7 7l1 12.500h8L17 7', replace: 'M4 9h13l-3-3M20 15H7l3 3',
+};
+
+// Words.
+
+const language = (navigator.languages ?? [navigator.language]).map((tag) => tag.slice(0, 2).toLowerCase())
+  .find((tag) => tag in TEXTS) ?? 'en';
+const plural = new Intl.PluralRules(language);
+document.documentElement.lang = language === 'zh' ? 'zh-Hans' : language;
+
+/**
+ * A text in the user's language.
+ * @param {string} key
+ * @param {Record<string, string|number>} [values] for the names in braces; `count` chooses between the forms of a text
+ */
+export function t(key, values = {}) {
+  let text = TEXTS[language][key] ?? TEXTS.en[key] ?? key;
+  if (Array.isArray(text)) text = text[plural.select(Number(values.n ?? values.count)) === 'one' ? 0 : text.length - 1];
+  return text.replace(/\{(\w+)\}/g, (_, name) => String(values[name] ?? ''));
+}
+
+/** Whether there is such a text. @param {string} key */
+export const hasText = (key) => key in TEXTS.en;
+
+/** Puts the user's language where the document has English. */
+function translate() {
+  for (const element of document.querySelectorAll('[data-t]')) element.textContent = t(element.dataset.t);
+  for (const element of document.querySelectorAll('[data-t-label]')) {
+    element.setAttribute('aria-label', t(element.dataset.tLabel));
+  }
+  for (const element of document.querySelectorAll('[data-t-hint]')) element.placeholder = t(element.dataset.tHint);
+  document.title = t(document.body.dataset.title);
+}
+
+// Elements. Whatever comes from outside is only ever made a text or an attribute, never markup.
+
+/**
+ * @param {string} tag with classes: `p.soft.small`
+ * @param {Record<string, any>} [properties] attributes; functions are listeners
+ * @param {...(Node|string|null|undefined|false)} children
+ */
+export function make(tag, properties = {}, ...children) {
+  const [name, ...classes] = tag.split('.');
+  const element = document.createElement(name);
+  if (classes.length > 0) element.className = classes.join(' ');
+  for (const [key, value] of Object.entries(properties)) {
+    if (typeof value === 'function') element.addEventListener(key, value);
+    else if (value === true) element.setAttribute(key, '');
+    else if (value !== undefined && value !== false && value !== null) element.setAttribute(key, value);
+  }
+  element.append(...children.filter((child) => child !== null && child !== undefined && child !== false));
+  return element;
+}
+
+const SVG = 'http://www.w3.org/2000/svg';
+
+/** @param {string} tag @param {Record<string, string|number>} attributes */
+export function vector(tag, attributes, ...children) {
+  const element = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, String(value));
+  element.append(...children);
+  return element;
+}
+
+/** @param {keyof typeof GLYPHS} name */
+export const glyph = (name) =>
+  vector('svg', { class: 'glyph', viewBox: '0 0 24 24', 'aria-hidden': 'true' }, vector('path', { d: GLYPHS[name] }));
+
+/** A button with a sign only; its name is for those who do not see it, and for those who point at it. */
+export function iconButton(sign, label, click) {
+  return make('button.icon', { type: 'button', 'aria-label': label, title: label, click }, glyph(sign));
+}
+
+/** @param {string} id @returns {any} */
+export const by = (id) => document.getElementById(id);
+
+let liveTimer = 0;
+let said = [];
+
+/** Tells those who listen instead of looking; what comes within a second is told together. @param {string} text */
+export function announce(text) {
+  said.push(text);
+  liveTimer ||= setTimeout(() => {
+    liveTimer = 0;
+    by('live').textContent = said.slice(-3).join(' ');
+    said = [];
+  }, 1000);
+}
+
+// Who is there.
+
+/** @type {FerryClient} */
+export const client = new FerryClient({ patience: Infinity, onUnauthorized: signInAgain });
+/** @type {{owner: string, roles: string[], credential: string, targets: string[]}|null} */
+export let person = null;
+
+let asking = null;
+
+/** Whether to try again: what was refused may have been on its way while somebody signed in. */
+async function signInAgain() {
+  try { await client.session(); } catch (problem) { if (problem.status === 401) return signIn(); }
+  return true;
+}
+
+/** Shows the form until somebody is signed in. @returns {Promise<boolean>} true */
+function signIn() {
+  asking ??= new Promise((resolve) => {
+    const dialog = by('sign-in'), field = by('token'), error = by('sign-in-error');
+    dialog.addEventListener('cancel', (event) => event.preventDefault());
+    dialog.querySelector('form').onsubmit = async (event) => {
+      event.preventDefault();
+      error.textContent = '';
+      try {
+        const before = person?.owner;
+        person = await client.signIn(field.value.trim());
+        field.value = '';
+        // Somebody else's list must not be gone on with.
+        if (before && before !== person.owner) return location.reload();
+        dialog.close();
+        asking = null;
+        show();
+        client.wake();
+        resolve(true);
+      } catch (problem) {
+        error.textContent = problem.status === 401 || problem.status === 422 ? t('signInRefused')
+          : problem.status === 0 || problem.status === 503 ? t('signInAway') : problem.message;
+        field.focus();
+        field.select();
+      }
+    };
+    if (!dialog.open) dialog.showModal();
+    field.focus();
+  });
+  return asking;
+}
+
+function show() {
+  by('owner').textContent = person.owner;
+  by('who').hidden = false;
+  by('sign-out').hidden = person.credential !== 'session';
+  by('to-ops').hidden = !person.roles.includes('operator');
+  by('to-upload').hidden = !person.roles.includes('uploader');
+  by('main').hidden = false;
+}
+
+/**
+ * Begins a page: says who is there, asking if need be.
+ * @param {string} role what the page is for
+ * @returns {Promise<boolean>} whether the person may use it
+ */
+export async function begin(role) {
+  translate();
+  for (const element of document.querySelectorAll('[data-glyph]')) element.prepend(glyph(element.dataset.glyph));
+  by('sign-out').addEventListener('click', async () => {
+    try { await client.signOut(); } catch { /* The session ends by itself. */ }
+    // What was sent stays on the server; nothing of it stays here.
+    onbeforeunload = null;
+    location.reload();
+  });
+  for (let failures = 0; !person; failures++) {
+    try {
+      person = await client.session();
+    } catch (problem) {
+      if (problem.status === 401) await signIn();
+      else {
+        by('away').hidden = false;
+        await client.wait(Math.min(8000, 500 * 2 ** failures));
+      }
+    }
+  }
+  by('away').hidden = true;
+  show();
+  const isFit = person.roles.includes(role);
+  by('not-yours').hidden = isFit;
+  by('page').hidden = !isFit;
+  if (isFit) watchConnection();
+  return isFit;
+}
+
+function watchConnection() {
+  let timer = 0;
+  client.watch(({ type }) => {
+    if (type === 'lost') timer ||= setTimeout(() => { by('away').hidden = false; }, 3000);
+    if (type !== 'open') return;
+    clearTimeout(timer);
+    timer = 0;
+    by('away').hidden = true;
+  });
+  addEventListener('offline', () => { by('away').hidden = false; });
+}
+
+/**
+ * Asks before something that cannot be taken back.
+ * @param {string} title
+ * @param {string} text
+ * @param {string} action what the button says
+ * @returns {Promise<boolean>}
+ */
+export function confirm(title, text, action) {
+  return new Promise((resolve) => {
+    const dialog = make('dialog', { 'aria-labelledby': 'confirm-title' },
+      make('form', { method: 'dialog' },
+        make('h2', { id: 'confirm-title' }, title), make('p.soft', {}, text),
+        make('div.actions', {}, make('button.button', { value: 'no', autofocus: true }, t('back')),
+          make('button.button.danger', { value: 'yes' }, action))));
+    dialog.addEventListener('close', () => { dialog.remove(); resolve(dialog.returnValue === 'yes'); });
+    document.body.append(dialog);
+    dialog.showModal();
+  });
+}
