@@ -41,6 +41,8 @@ import Testing
         #expect(epmd.count == 1)
         let declare = ["--url=\(broker.url)", "-q", "kept", "-d"]
         #expect(try await ChildProcess.run("amqp-declare-queue", declare).isSuccess)
+        // A queue that was declared is in the broker's file of changes up to two seconds later.
+        _ = try await broker.control("-q", "eval", "ok = mnesia:sync_log().")
         try await broker.kill()
         try await eventually("the port mapper is gone") { epmd.allSatisfy { name(of: $0) != "epmd" } }
         try await broker.restart()
