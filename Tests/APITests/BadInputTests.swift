@@ -222,15 +222,21 @@ struct BadInputTests {
     @Test func aDiskThatFailsIsToldWithoutDetails() async throws {
         let fixture = try await APIFixture()
         try await fixture.serve { api in
-            let id = try await api.create(size: 4_096)
-            for operation in [InMemoryStaging.Operation.write, .seal, .publish] {
-                fixture.staging.faults.plant(.failed("write /srv/secret: EIO"), in: operation)
-                let answer = try await api.part(id, 1, sample(4_096))
-                // It may pass: whoever obeys comes back.
-                #expect(answer.status == 503 && answer.problem == "unavailable" && answer["Retry-After"] == "5")
-                #expect(!answer.text.contains("/srv"))
+            // Small parts are stored in one step, others in several.
+            let steps: [(Int, [InMemoryStaging.Operation])] = [
+                (4_096, [.store]), (100_000, [.beginPart, .write, .seal, .publish]),
+            ]
+            for (size, operations) in steps {
+                let id = try await api.create("of \(size)", size: size, partSize: size)
+                for operation in operations {
+                    fixture.staging.faults.plant(.failed("write /srv/secret: EIO"), in: operation)
+                    let answer = try await api.part(id, 1, sample(size))
+                    // It may pass: whoever obeys comes back.
+                    #expect(answer.status == 503 && answer.problem == "unavailable" && answer["Retry-After"] == "5")
+                    #expect(!answer.text.contains("/srv"))
+                }
+                #expect(try await api.part(id, 1, sample(size)).status == 201)
             }
-            #expect(try await api.part(id, 1, sample(4_096)).status == 201)
         }
         #expect(fixture.staging.unfinishedParts == 0)
     }

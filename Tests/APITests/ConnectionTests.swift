@@ -15,17 +15,26 @@ struct ConnectionTests {
             + "Content-Length: \(length)\r\n\(more)\r\n"
     }
 
-    @Test(arguments: ["close", "reset", "half"])
-    func aBodyThatBreaksOffLeavesNothing(_ how: String) async throws {
+    @Test(arguments: ["close", "reset", "half"], [4_096, 100_000])
+    func aBodyThatBreaksOffLeavesNothing(_ how: String, size: Int) async throws {
         let fixture = try await APIFixture()
         try await fixture.serve { api in
-            let id = try await api.create(size: 200_000, more: #","fingerprint":"\#(how)""#)
-            #expect(try await api.part(id, 1, sample(4_096)).status == 201)
+            let id = try await api.create(
+                size: 10 * size,
+                partSize: size,
+                more: #","fingerprint":"\#(how)""#
+            )
+            #expect(try await api.part(id, 1, sample(size)).status == 201)
             let half = how == "half"
             try await RawConnection.with(port: api.port) { connection in
-                let head = Self.head(id, length: 4_096).replacing("parts/1", with: "parts/2")
+                let head = Self.head(id, length: size).replacing("parts/1", with: "parts/2")
                 try await connection.send(Array(head.utf8) + sample(2_000))
-                try await eventually("the part has begun") { fixture.staging.unfinishedParts == 1 }
+                // A small one is begun when all of it is there.
+                if size <= PartPlace.small {
+                    fixture.staging.faults.plant(.failed("EIO"), in: .store)
+                } else {
+                    try await eventually("the part has begun") { fixture.staging.unfinishedParts == 1 }
+                }
                 if half {
                     try await connection.finishSending()
                     let answer = try await connection.answer()
@@ -37,6 +46,9 @@ struct ConnectionTests {
                 }
             }
             try await eventually("nothing of it is left") { fixture.staging.unfinishedParts == 0 }
+            if size <= PartPlace.small {
+                #expect(try await api.part(id, 3, sample(size)).status == 503, "the first that is stored is this one")
+            }
             #expect(try await api.request("GET", "/v1/uploads/\(id)").json()["receivedParts"]?.text == "1")
         }
     }

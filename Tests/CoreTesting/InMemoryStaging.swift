@@ -19,6 +19,8 @@ public final class InMemoryStaging: Staging {
         case seal
         /// A writer's `publish`
         case publish
+        /// `store`
+        case store
         /// `fill`
         case fill
         /// `bytes`

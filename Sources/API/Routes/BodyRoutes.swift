@@ -21,11 +21,24 @@ struct BodyRoutes {
         try request.refuseContentEncoding()
         let length = try request.announcedLength(limit: PartLayout.partSizes.upperBound)
         let digest = try ContentDigest.sha256(in: request.headers)
-        let part = try await intake.beginPart(number, of: id, length: length, digest: digest, for: principal)
-        switch try await request.stream(into: part, scope) {
+        let place = try await intake.place(number, of: id, length: length, digest: digest, for: principal)
+        switch try await send(request, to: place, scope) {
         case .stored(let part): return try JSON.response(PartDocument(part, number: number), status: .created)
         case .alreadyStored(let part): return try JSON.response(PartDocument(part, number: number), status: .ok)
         }
+    }
+
+    /// The body of a part; a small one is held until it is there, unless the client waits to hear that there is room.
+    private func send(
+        _ request: Request,
+        to place: PartPlace,
+        _ scope: RequestScope
+    ) async throws -> PartIntake.Outcome {
+        guard place.length <= PartPlace.small, request.headers[.expect] == nil else {
+            return try await request.stream(into: try await intake.beginPart(at: place), scope)
+        }
+        let bytes = BodyChunk(buffer: try await request.collect(place.length, scope))
+        return try await intake.storePart(bytes, at: place)
     }
 
     func putFile(_ request: Request, _ scope: RequestScope) async throws -> Response {

@@ -35,7 +35,7 @@ struct APIFixture: Sendable {
     let intake: UploadIntake
     let relay: OutboxRelay
     let progress: ProgressEvents
-    let services: APIServices
+    var services: APIServices
     let tokensFile: String
     private let directory: TemporaryDirectory
 
@@ -191,11 +191,12 @@ struct Client: Sendable {
     func create(
         _ path: String = "a.bin",
         size: Int? = nil,
+        partSize: Int = 4_096,
         more: String = "",
         token: String = APIFixture.alice
     ) async throws -> String {
         let sizeMember = size.map { #","size":\#($0)"# } ?? ""
-        let document = #"{"target":"web-1","path":"\#(path)","partSize":4096\#(sizeMember)\#(more)}"#
+        let document = #"{"target":"web-1","path":"\#(path)","partSize":\#(partSize)\#(sizeMember)\#(more)}"#
         let answer = try await json("POST", "/v1/uploads", document, token: token)
         #expect(answer.status == 201, "\(answer.text)")
         return try #require(try answer.json()["id"]?.text)

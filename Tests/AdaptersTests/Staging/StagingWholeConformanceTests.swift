@@ -21,10 +21,12 @@ import Testing
         #expect(try await test.staging.read(id)?.parts == [])
         #expect(try await test.staging.read(id)?.markers == [])
         #expect(try await test.staging.space().used == 0)
-        for _ in 0..<2 {
-            #expect(try await test.staging.fill(id, with: bytes, declared: whole.digest, at: time) == .stored(whole))
+        for expected in [PublishResult.stored(whole), .alreadyStored(whole)] {
+            let result = try await test.staging.fill(id, with: bytes, declared: whole.digest, at: time)
+            #expect(result == .published(expected))
         }
-        #expect(try await test.staging.fill(id, with: other, declared: nil, at: time) == .conflict(whole))
+        let late = try await test.staging.fill(id, with: other, declared: nil, at: time)
+        #expect(late == .published(.conflict(whole)))
         let staged = try #require(try await test.reopened().read(id))
         #expect(staged.parts == [whole])
         #expect(staged.markers == [.complete(size: 10_000, digest: whole.digest, at: time)])
@@ -38,6 +40,37 @@ import Testing
         await #expect(throws: StagingError.notFound) {
             _ = try await test.staging.fill(Sample.id(7), with: bytes, declared: nil, at: time)
         }
+    }
+
+    @Test(arguments: StagingKind.allCases) func aSmallPartComesWhole(kind: StagingKind) async throws {
+        let test = try await StagingUnderTest(kind, limit: 25_000)
+        try await test.staging.create(try Sample.record(id))
+        let bytes = Bytes.seeded(3, count: 10_000)
+        let other = Bytes.seeded(4, count: 10_000)
+        let second = part(bytes, at: 20_000)
+        let wrong = try await test.staging.store(other, at: 20_000, of: id, declared: second.digest)
+        #expect(wrong == .differs(part(other, at: 20_000)))
+        #expect(try await test.staging.read(id)?.parts == [])
+        for expected in [PublishResult.stored(second), .alreadyStored(second)] {
+            let result = try await test.staging.store(bytes, at: 20_000, of: id, declared: second.digest)
+            #expect(result == .published(expected))
+        }
+        let late = try await test.staging.store(other, at: 20_000, of: id, declared: nil)
+        #expect(late == .published(.conflict(second)))
+        let first = try await test.staging.store(other, at: 0, of: id, declared: nil)
+        #expect(first == .published(.stored(part(other, at: 0))))
+        // Only 5,000 bytes are left.
+        await #expect(throws: StagingError.full) {
+            _ = try await test.staging.store(bytes, at: 10_000, of: id, declared: nil)
+        }
+        await #expect(throws: StagingError.notFound) {
+            _ = try await test.staging.store(Bytes.seeded(5, count: 1), at: 0, of: Sample.id(7), declared: nil)
+        }
+        let staged = try #require(try await test.reopened().read(id))
+        #expect(Set(staged.parts) == [part(other, at: 0), second])
+        #expect(staged.markers == [])
+        #expect(try await test.staging.space().used == 20_000)
+        #expect(test.leftovers() == 0)
     }
 
     @Test(arguments: StagingKind.allCases) func aSmallFileThatDoesNotFitLeavesNothing(kind: StagingKind) async throws {

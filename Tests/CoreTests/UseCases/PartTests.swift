@@ -163,4 +163,19 @@ struct PartTests {
             #expect(try await world.leftovers() == [])
         }
     }
+
+    @Test("A part for an upload that ended through another process a moment ago, and is cleaned away, is gone as well")
+    func endedElsewhere() throws {
+        let world = World()
+        try world.run { [first, second] in
+            let (client, other) = (try await world.client(), try await world.client())
+            let id = try await client.create("a", size: 5_000).upload.id
+            try await client.put(1, of: id, first)
+            _ = try await other.api.intake.cancel(id, for: World.owner)
+            try await world.staging.discard(id)
+            // One comes piece by piece, one whole.
+            await #expect(throws: IntakeError.gone(.cancelled)) { try await client.put(1, of: id, first) }
+            await #expect(throws: IntakeError.gone(.cancelled)) { try await client.put(2, of: id, second) }
+        }
+    }
 }

@@ -3,8 +3,8 @@
 internal import Core
 internal import Synchronization
 
-/// Hands a part's bytes to the blocking pool, few and large pieces at a time. While a piece is hashed and written the next
-/// one is received: what `write` is given may end only in the call that comes after it, which then throws its error.
+/// Hands a part's bytes to the blocking pool, few and large pieces at a time. While a piece is written it is hashed, on the
+/// caller's thread, and the next one is received: what `write` is given may end only in the call that comes after it, which then throws its error.
 final class DiskPartWriter: PartWriter {
     private enum Turn {
         case free
@@ -47,6 +47,7 @@ final class DiskPartWriter: PartWriter {
                 }
                 piece.withLock { $0 = begun }
             }
+            try chunk.withUnsafeBytes { bytes throws(StagingError) in try part.hash(bytes) }
         } catch {
             await give()
             throw error
@@ -63,11 +64,28 @@ final class DiskPartWriter: PartWriter {
     }
 
     func seal() async throws(StagingError) -> Part {
-        try await inTurn { part throws(StagingError) in try part.seal() }
+        try take()
+        do throws(StagingError) {
+            try await endPiece()
+            let sealed = try part.seal()
+            await give()
+            return sealed
+        } catch {
+            await give()
+            throw error
+        }
     }
 
     func publish() async throws(StagingError) -> PublishResult {
-        try await inTurn(isLast: true) { part throws(StagingError) in try part.publish() }
+        try take()
+        do throws(StagingError) {
+            let result = try await pool.run { [part] () throws(StagingError) in try part.publish() }
+            await give(isEnded: true)
+            return result
+        } catch {
+            await give()
+            throw error
+        }
     }
 
     func discard() async {
@@ -83,22 +101,6 @@ final class DiskPartWriter: PartWriter {
             }
         }
         if isFree { await remove() }
-    }
-
-    private func inTurn<Value: Sendable>(
-        isLast: Bool = false,
-        _ work: @escaping @Sendable (StagedPartFile) throws(StagingError) -> Value
-    ) async throws(StagingError) -> Value {
-        try take()
-        do throws(StagingError) {
-            try await endPiece()
-            let value = try await pool.run { [part] () throws(StagingError) in try work(part) }
-            await give(isEnded: isLast)
-            return value
-        } catch {
-            await give()
-            throw error
-        }
     }
 
     /// The part belongs to one operation at a time.

@@ -69,13 +69,28 @@ public final class DiskStaging: Staging {
         return DiskPartWriter(part, pool: pool)
     }
 
+    /// Makes the bytes of a small part durable.
+    public func store(
+        _ bytes: some ByteChunk,
+        at offset: Int64,
+        of id: UploadID,
+        declared: SHA256Digest?
+    ) async throws(StagingError) -> StoreResult {
+        recountIfDue()
+        return try await run { directory throws(StagingError) in
+            try bytes.withUnsafeBytes { bytes throws(StagingError) in
+                try directory.store(bytes, at: offset, of: id, declared: declared)
+            }
+        }
+    }
+
     /// Makes the bytes of a small file durable as its upload's only part, and its ending after them.
     public func fill(
         _ id: UploadID,
         with bytes: some ByteChunk,
         declared: SHA256Digest?,
         at time: Timestamp
-    ) async throws(StagingError) -> FillResult {
+    ) async throws(StagingError) -> StoreResult {
         recountIfDue()
         return try await run { directory throws(StagingError) in
             try bytes.withUnsafeBytes { bytes throws(StagingError) in

@@ -1,4 +1,4 @@
-// One part on its way to the disk: the blocking half. It runs on the blocking pool only.
+// One part on its way to the disk: the blocking half. What touches more than memory runs on the blocking pool only.
 
 internal import Core
 internal import Glibc
@@ -6,8 +6,8 @@ internal import Glibc
 /// An unfinished part: a temporary directory with one file, and what is needed to hash, publish or remove it.
 ///
 /// Unchecked, because a class with a hasher and plain variables cannot be Sendable by itself: `DiskPartWriter`
-/// lets one operation at a time touch its own, handing it on under a lock, and `StagingDirectory.fill` makes, uses and ends
-/// one in a single call.
+/// lets one operation at a time touch its own, handing it on under a lock (a `hash` beside a write touches the hasher
+/// only), and `StagingDirectory.store` makes, uses and ends one in a single call.
 final class StagedPartFile: @unchecked Sendable {
     let offset: Int64
     let size: Int64
@@ -22,6 +22,8 @@ final class StagedPartFile: @unchecked Sendable {
     private var buffer: UnsafeMutableRawBufferPointer?
     private var written: Int64 = 0
     private var sealed: Part?
+    /// A write failed: what was hashed and what lies on the disk differ from there on.
+    private var hasFailed = false
     // Given up at the end, so that a writer that is kept holds no descriptors.
     private var upload: Directory?
     private var file: Descriptor?
@@ -77,7 +79,12 @@ final class StagedPartFile: @unchecked Sendable {
         return true
     }
 
-    /// Writes and hashes what waits, and then these bytes.
+    /// Takes bytes into the digest, in the order in which they are kept or written. Touches memory only.
+    func hash(_ bytes: UnsafeRawBufferPointer) throws(StagingError) {
+        do { try hasher.update(bytes) } catch { throw .failed("hash a part: \(error)") }
+    }
+
+    /// Writes what waits, and then these bytes. May run beside `hash`.
     func write(_ bytes: UnsafeRawBufferPointer) throws(StagingError) {
         if waiting > 0, let buffer {
             let kept = UnsafeRawBufferPointer(rebasing: buffer[..<waiting])
@@ -90,23 +97,19 @@ final class StagedPartFile: @unchecked Sendable {
     private func append(_ bytes: UnsafeRawBufferPointer) throws(StagingError) {
         guard let file, let upload else { throw .failed("write a part that was ended") }
         guard !bytes.isEmpty else { return }
-        try file.write(bytes, at: written, upload.path(.temporary))
-        do {
-            try hasher.update(bytes)
-        } catch {
-            throw .failed("hash a part: \(error)")
+        do throws(StagingError) { try file.write(bytes, at: written, upload.path(.temporary)) } catch {
+            hasFailed = true
+            throw error
         }
         written += Int64(bytes.count)
         reservation?.wrote(Int64(bytes.count))
     }
 
-    /// Checks the length and ends the hash.
+    /// Checks the length and ends the hash. Touches memory only.
     func seal() throws(StagingError) -> Part {
         if let sealed { return sealed }
-        try write(UnsafeRawBufferPointer(start: nil, count: 0))
-        buffer?.deallocate()
-        buffer = nil
-        guard written == size else { throw .wrongLength(expected: size, received: written) }
+        guard !hasFailed else { throw .failed("seal a part whose bytes were not all written") }
+        guard received == size else { throw .wrongLength(expected: size, received: received) }
         do {
             let part = Part(offset: offset, size: size, digest: try hasher.finish())
             sealed = part
@@ -120,6 +123,8 @@ final class StagedPartFile: @unchecked Sendable {
     func publish() throws(StagingError) -> PublishResult {
         guard let part = sealed else { throw .failed("publish a part that is not sealed") }
         guard let upload, let file else { throw .failed("publish a part that was ended") }
+        try write(UnsafeRawBufferPointer(start: nil, count: 0))
+        guard !hasFailed, written == size else { throw .failed("publish a part whose bytes were not all written") }
         let result = try home.unlessGone(upload, id) { () throws(StagingError) in
             try publish(part, file, in: upload)
         }

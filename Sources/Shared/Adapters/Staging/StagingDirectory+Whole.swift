@@ -10,23 +10,36 @@ extension StagingDirectory {
         with bytes: UnsafeRawBufferPointer,
         declared: SHA256Digest?,
         at time: Timestamp
-    ) throws(StagingError) -> FillResult {
-        let file = try beginPart(of: id, offset: 0, size: Int64(bytes.count))
-        let part: Part
+    ) throws(StagingError) -> StoreResult {
+        let result = try store(bytes, at: 0, of: id, declared: declared)
+        switch result {
+        case .published(.stored), .published(.alreadyStored):
+            _ = try mark(.complete(size: Int64(bytes.count), digest: declared, at: time), on: id)
+        case .published(.conflict), .differs: break
+        }
+        return result
+    }
+
+    func store(
+        _ bytes: UnsafeRawBufferPointer,
+        at offset: Int64,
+        of id: UploadID,
+        declared: SHA256Digest?
+    ) throws(StagingError) -> StoreResult {
+        let file = try beginPart(of: id, offset: offset, size: Int64(bytes.count))
         do throws(StagingError) {
+            try file.hash(bytes)
             try file.write(bytes)
-            part = try file.seal()
+            let part = try file.seal()
             if let declared, declared != part.digest {
                 file.discard()
                 return .differs(part)
             }
-            if case .conflict(let first) = try file.publish() { return .conflict(first) }
+            return .published(try file.publish())
         } catch {
             file.discard()
             throw error
         }
-        _ = try mark(.complete(size: part.size, digest: declared, at: time), on: id)
-        return .stored(part)
     }
 
     /// All bytes of a part, read once; nil where they do not have its digest.

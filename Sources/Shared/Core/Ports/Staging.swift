@@ -93,14 +93,12 @@ public enum PublishResult: Hashable, Sendable {
     case conflict(Part)
 }
 
-/// What became of the bytes of a whole file.
-public enum FillResult: Hashable, Sendable {
-    /// They are durable now, as this part, and so is the ending.
-    case stored(Part)
+/// What became of bytes that came whole.
+public enum StoreResult: Hashable, Sendable {
+    /// See there.
+    case published(PublishResult)
     /// They are not what was declared, and nothing of them stays; this is what they are.
     case differs(Part)
-    /// Other content came first; it stays.
-    case conflict(Part)
 }
 
 /// A staged part, open for reading. Whoever opens one must close it.
@@ -150,8 +148,17 @@ public protocol Staging: Sendable {
     func create(_ record: UploadRecord) async throws(StagingError)
     /// Begins a part. Checks the room first; never makes an upload's directory.
     func beginPart(of id: UploadID, offset: Int64, size: Int64) async throws(StagingError) -> any PartWriter
+    /// Makes the bytes of a small part durable: what `beginPart` and a writer do, at once.
+    ///
+    /// - Parameter declared: the digest that they must have, where one is known.
+    func store(
+        _ bytes: some ByteChunk,
+        at offset: Int64,
+        of id: UploadID,
+        declared: SHA256Digest?
+    ) async throws(StagingError) -> StoreResult
     /// Makes the bytes of a small file durable as the only part of its upload, and after them that its end was asked for
-    /// (`Marker.complete`): what `beginPart` and `mark` do, at once.
+    /// (`Marker.complete`): what `store` and `mark` do, at once.
     ///
     /// - Parameter declared: the digest that they must have, where one is known.
     func fill(
@@ -159,7 +166,7 @@ public protocol Staging: Sendable {
         with bytes: some ByteChunk,
         declared: SHA256Digest?,
         at time: Timestamp
-    ) async throws(StagingError) -> FillResult
+    ) async throws(StagingError) -> StoreResult
     /// All bytes of a small part; nil where staging no longer has what was acknowledged.
     func bytes(of part: Part, of id: UploadID) async throws(StagingError) -> (any ByteChunk)?
     /// Opens a part for reading.

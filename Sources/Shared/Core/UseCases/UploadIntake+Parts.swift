@@ -1,5 +1,19 @@
 // Parts: bytes are staged, made durable and recorded before they are acknowledged.
 
+/// Where a part belongs, in an upload that takes it.
+public struct PartPlace: Sendable {
+    /// Parts of at most so many bytes are better held whole until they are all there: the steps in staging cost more than
+    /// that memory.
+    public static let small: Int64 = 65_536
+
+    let upload: Upload
+    let number: Int64
+    let offset: Int64
+    /// In bytes.
+    public let length: Int64
+    let declared: SHA256Digest?
+}
+
 /// A part on its way in. Whoever begins one ends it by `finish` or `abandon`.
 public struct PartIntake: Sendable {
     let intake: UploadIntake
@@ -40,24 +54,10 @@ public struct PartIntake: Sendable {
             published = try await writer.publish()
         } catch {
             await writer.discard()
-            // Cleaned away while its bytes came.
-            if error == .notFound, let now = try await intake.known(upload.id), now.state.isEnded {
-                throw .gone(now.state)
-            }
-            throw IntakeError(error)
+            throw try await intake.refusal(of: upload, error)
         }
-        switch published {
-        case .conflict:
-            await writer.discard()
-            throw .partConflict(number: number)
-        case .stored(let part):
-            try await intake.record(part, number: number, of: upload)
-            return .stored(part)
-        case .alreadyStored(let part):
-            await writer.discard()
-            try await intake.record(part, number: number, of: upload)
-            return .alreadyStored(part)
-        }
+        if case .stored = published {} else { await writer.discard() }
+        return try await intake.record(published, number: number, of: upload)
     }
 
     /// Removes every trace of a part whose body did not come whole.
@@ -65,12 +65,7 @@ public struct PartIntake: Sendable {
 }
 
 extension UploadIntake {
-    /// Begins a part of the native protocol.
-    ///
-    /// - Parameters:
-    ///   - number: the part's number, from 1.
-    ///   - length: the body's length in bytes, as announced.
-    ///   - digest: the SHA-256 that the request declares, if any (RFC 9530 §2).
+    /// Begins a part of the native protocol; for the parameters see `place`.
     public func beginPart(
         _ number: Int64,
         of id: UploadID,
@@ -78,6 +73,66 @@ extension UploadIntake {
         digest: SHA256Digest?,
         for principal: Principal
     ) async throws(IntakeError) -> PartIntake {
+        try await beginPart(at: place(number, of: id, length: length, digest: digest, for: principal))
+    }
+
+    /// Begins a part whose bytes come piece by piece.
+    public func beginPart(at place: PartPlace) async throws(IntakeError) -> PartIntake {
+        let writer: any PartWriter
+        do {
+            writer = try await staging.beginPart(of: place.upload.id, offset: place.offset, size: place.length)
+        } catch {
+            throw try await refusal(of: place.upload, error)
+        }
+        return PartIntake(
+            intake: self,
+            upload: place.upload,
+            number: place.number,
+            declared: place.declared,
+            writer: writer
+        )
+    }
+
+    /// Takes a small part with all its bytes: what `beginPart` and `PartIntake.finish` do, with one step in staging.
+    ///
+    /// - Parameter bytes: as many as were announced; at most `PartPlace.small` are worth it.
+    public func storePart(_ bytes: some ByteChunk, at place: PartPlace) async throws(IntakeError) -> PartIntake.Outcome
+    {
+        guard Int64(bytes.count) == place.length else {
+            throw IntakeError(.wrongLength(expected: place.length, received: Int64(bytes.count)))
+        }
+        let result: StoreResult
+        do {
+            result = try await staging.store(
+                bytes,
+                at: place.offset,
+                of: place.upload.id,
+                declared: place.declared
+            )
+        } catch {
+            throw try await refusal(of: place.upload, error)
+        }
+        switch result {
+        case .differs(let found):
+            throw .digestMismatch(declared: place.declared ?? found.digest, received: found.digest)
+        case .published(let published):
+            return try await record(published, number: place.number, of: place.upload)
+        }
+    }
+
+    /// Where a part of the native protocol belongs.
+    ///
+    /// - Parameters:
+    ///   - number: the part's number, from 1.
+    ///   - length: the body's length in bytes, as announced.
+    ///   - digest: the SHA-256 that the request declares, if any (RFC 9530 §2).
+    public func place(
+        _ number: Int64,
+        of id: UploadID,
+        length: Int64,
+        digest: SHA256Digest?,
+        for principal: Principal
+    ) async throws(IntakeError) -> PartPlace {
         let upload = try await upload(of: id, for: principal)
         guard !upload.state.isEnded else { throw .gone(upload.state) }
         let layout = upload.record.layout
@@ -87,10 +142,7 @@ extension UploadIntake {
         guard sizes.contains(length) else { throw .wrongPartSize(expected: sizes, received: length) }
         guard offset + length <= limits.maximumSize else { throw .tooLarge(limit: limits.maximumSize) }
         if upload.record.size == nil { try await checkOrder(of: number, at: offset, length: length, in: upload) }
-        let writer = try await staged { () throws(StagingError) in
-            try await staging.beginPart(of: id, offset: offset, size: length)
-        }
-        return PartIntake(intake: self, upload: upload, number: number, declared: digest, writer: writer)
+        return PartPlace(upload: upload, number: number, offset: offset, length: length, declared: digest)
     }
 
     /// The upload of a part, as the index had it a moment ago or has it now.
@@ -149,6 +201,30 @@ extension UploadIntake {
 
     private func hasPart(at offset: Int64, of id: UploadID) async throws(IntakeError) -> Bool {
         try await asking { () throws(StoreError) in try await store.shipState(of: id, offset: offset) }?.part != nil
+    }
+
+    /// What to answer where staging did not take a part of an upload: the upload may have ended while its bytes came, and
+    /// be cleaned away.
+    func refusal(of upload: Upload, _ error: StagingError) async throws(IntakeError) -> IntakeError {
+        if error == .notFound, let now = try await known(upload.id), now.state.isEnded { return .gone(now.state) }
+        return IntakeError(error)
+    }
+
+    /// Records what an offset holds now, if it is what came.
+    func record(
+        _ published: PublishResult,
+        number: Int64,
+        of upload: Upload
+    ) async throws(IntakeError) -> PartIntake.Outcome {
+        switch published {
+        case .conflict: throw .partConflict(number: number)
+        case .stored(let part):
+            try await record(part, number: number, of: upload)
+            return .stored(part)
+        case .alreadyStored(let part):
+            try await record(part, number: number, of: upload)
+            return .alreadyStored(part)
+        }
     }
 
     /// Records a durable part.

@@ -46,8 +46,8 @@ extension UploadIntake {
         }
         let part: Part
         switch result {
-        case .stored(let stored): part = stored
-        case .conflict: throw .partConflict(number: 1)
+        case .published(.stored(let stored)), .published(.alreadyStored(let stored)): part = stored
+        case .published(.conflict): throw .partConflict(number: 1)
         case .differs(let found): throw .digestMismatch(declared: declared ?? found.digest, received: found.digest)
         }
         let change = try await asking { () throws(StoreError) in try await store.submit(part, of: upload.id) }
