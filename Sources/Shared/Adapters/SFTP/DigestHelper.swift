@@ -6,15 +6,60 @@ public import SFTP
 
 /// Asks a target for the SHA-256 of ranges of its files.
 ///
-/// An exec costs more than a part's digest, so one shell runs as long as it is needed: it reads pairs of lines, offset
+/// An exec costs more than a part's digest, so one program runs as long as it is needed: it reads pairs of lines, offset
 /// and length, then the path as it is, and answers each with one line. Nothing of a path ever stands in a command.
 public actor DigestHelper {
-    /// The fixed program. `tail` seeks in a file; `openssl` uses the processor's own instructions where `sha256sum`
-    /// of coreutils 9.1 does not.
+    /// The program in Python, which reads each byte once and starts no processes. It is sent as a line that is a literal:
+    /// a command may be no longer than 1 KiB on some servers. So it holds no quotes; its words are its arguments.
+    private static let python = """
+        yes, odd, absent, ready = sys.argv[1:]
+        def digest(path, offset, left):
+            try:
+                kind = os.lstat(path).st_mode
+            except OSError:
+                return absent
+            if not stat.S_ISREG(kind):
+                return odd
+            try:
+                file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            except PermissionError:
+                return odd
+            except OSError as error:
+                return error.strerror
+            try:
+                hasher = hashlib.sha256()
+                while left > 0:
+                    piece = os.pread(file, min(left, 262144), offset)
+                    if not piece:
+                        break
+                    hasher.update(piece)
+                    offset += len(piece)
+                    left -= len(piece)
+                return yes + chr(32) + hasher.hexdigest()
+            except OSError as error:
+                return error.strerror
+            finally:
+                os.close(file)
+        print(ready, flush=True)
+        while True:
+            numbers = sys.stdin.buffer.readline()
+            path = sys.stdin.buffer.readline()
+            if not path:
+                break
+            offset, size = map(int, numbers.split())
+            print(digest(path[:-1], offset, size), flush=True)
+        """
+
+    /// The fixed program: in Python where that works, else in the shell. There `tail` seeks in a file; `openssl` uses the
+    /// processor's own instructions where `sha256sum` of coreutils 9.1 does not.
     ///
     /// One line without single quotes, so that any login shell hands it to `sh` as it is.
     private static let program = """
-        exec sh -c 'echo \(greeting); if command -v openssl >/dev/null 2>&1; then d() { openssl dgst -sha256 -r; }; \
+        exec sh -c 'echo \(greeting); \
+        if python3 -I -S -c "import hashlib; hashlib.sha256()" </dev/null >/dev/null 2>&1; then echo python; \
+        exec python3 -I -S -c "import hashlib, os, stat, sys; exec(eval(sys.stdin.buffer.readline()))" \
+        is odd absent ready; fi; \
+        if command -v openssl >/dev/null 2>&1; then d() { openssl dgst -sha256 -r; }; \
         elif command -v sha256sum >/dev/null 2>&1; then d() { sha256sum; }; \
         else echo none; exit 0; fi; echo ready; \
         while read -r o n && IFS= read -r p; do if [ -f "$p" ] && [ ! -h "$p" ] && [ -r "$p" ]; then \
@@ -191,7 +236,12 @@ public actor DigestHelper {
     /// Whether the program found something to take digests with.
     private func isReady(_ command: SSHCommand) async throws(SFTPError) -> Bool {
         do throws(SFTPError) {
-            return try await command.readLine(within: configuration.connectTimeout) == "ready"
+            var answer = try await command.readLine(within: configuration.connectTimeout)
+            if answer == "python" {
+                try command.write("\"" + Self.python.split(separator: "\n").joined(separator: "\\n") + "\"")
+                answer = try await command.readLine(within: configuration.connectTimeout)
+            }
+            return answer == "ready"
         } catch {
             await command.close()
             throw error
