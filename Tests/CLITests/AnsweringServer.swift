@@ -9,6 +9,7 @@ import Synchronization
 struct SeenRequest: Sendable {
     var line: String
     var authorization: String?
+    var contentDigest: String?
     var body = ""
 }
 
@@ -74,7 +75,11 @@ private final class AnswerHandler: ChannelInboundHandler {
         switch unwrapInboundIn(data) {
         case .head(let head):
             line = "\(head.method) \(head.uri)"
-            let request = SeenRequest(line: line, authorization: head.headers.first(name: "Authorization"))
+            let request = SeenRequest(
+                line: line,
+                authorization: head.headers.first(name: "Authorization"),
+                contentDigest: head.headers.first(name: "Content-Digest")
+            )
             requests.seen.withLock { $0.append(request) }
         case .body(let bytes):
             // A connection has one request at a time, but the server may have several connections.

@@ -22,6 +22,7 @@ struct MainJobTests {
             let answer = try JSONSerialization.jsonObject(with: Data(report.output.utf8)) as? [String: Any]
             #expect(answer?["state"] as? String == "done")
             #expect(answer?["verification"] as? String == "digest")
+            #expect(answer?["digest"] is NSNull, "each part has its own")
             #expect(contents(stack.root + "/in/here/big file.bin") == bytes)
             #expect(stack.onTarget("in/here") == ["big file.bin"])
             let found = try FileManager.default.attributesOfItem(atPath: stack.root + "/in/here/big file.bin")
@@ -31,8 +32,11 @@ struct MainJobTests {
             // The same again meets its own file; with --overwrite it replaces it.
             let again = try await stack.ferry(["upload", file, "\(stack.target):in/here/"])
             #expect(again.exit == .status(4), "\(again.errors)")
-            let replaced = try await stack.ferry(["upload", file, "\(stack.target):in/here/", "--overwrite"])
+            let replaced = try await stack.ferry([
+                "upload", file, "\(stack.target):in/here/", "--overwrite", "--digest", "--json",
+            ])
             #expect(replaced.isSuccess, "\(replaced.errors)")
+            #expect(replaced.output.contains("\"sha-256\":\"\(try await sha256(file))\""), "\(replaced.output)")
 
             let empty = directory.path("empty")
             try Data().write(to: URL(fileURLWithPath: empty))
@@ -48,6 +52,23 @@ struct MainJobTests {
             #expect(doctor.isSuccess, "\(doctor.output)")
             let targets = try await stack.ferry(["targets", "--probe"])
             #expect(targets.isSuccess && targets.output.contains("merge: in-place"), "\(targets.output)")
+        }
+    }
+
+    @Test("The same command again joins in, also where the end was asked for", .timeLimit(.minutes(3)))
+    func again() async throws {
+        try await Stack.with(workers: 0) { stack in
+            let directory = try TemporaryDirectory("again")
+            let file = directory.path("file.bin")
+            try Data(testBytes(3_000_000, seed: 3)).write(to: URL(fileURLWithPath: file))
+            for options in [[], [], ["--digest"]] {
+                let report = try await stack.ferry(["upload", file, "\(stack.target):a", "--detach"] + options)
+                #expect(report.exit == .status(options.isEmpty ? 0 : 4), "\(report.errors)")
+            }
+            for options in [["--digest"], []] {
+                let report = try await stack.ferry(["upload", file, "\(stack.target):b", "--detach"] + options)
+                #expect(report.isSuccess, "\(report.errors)")
+            }
         }
     }
 
@@ -79,6 +100,15 @@ struct MainJobTests {
             #expect(contents(stack.root + "/big.bin") == bytes)
             let page = try await client.send(.GET, "/v1/uploads").json["uploads"] as? [[String: Any]]
             #expect(page?.count == 1, "the same upload was resumed")
+            let id = try #require(page?.first?["id"] as? String)
+            let digest = try await client.send(.GET, "/v1/uploads/\(id)").json["digest"] as? [String: Any]
+            #expect(digest?["sha-256"] as? String == (try await sha256(file)), "what came another time is proven, too")
         }
+    }
+
+    /// By the system's own program, in hexadecimal digits.
+    private func sha256(_ file: String) async throws -> String {
+        let report = try await ChildProcess.run("sha256sum", [file])
+        return String(report.output.prefix(64))
     }
 }

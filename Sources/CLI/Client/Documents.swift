@@ -16,6 +16,7 @@ struct UploadView: Codable, Equatable {
     var state: String
     var size: Int64?
     var partSize: Int64
+    var digest: [String: String]?
     var receivedBytes: Int64
     var shippedBytes: Int64
     var receivedParts: String?

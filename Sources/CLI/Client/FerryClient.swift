@@ -1,6 +1,7 @@
 // The HTTP contract from the client's side: one method a request, problems as failures with exit codes.
 
 internal import AsyncHTTPClient
+internal import Core
 internal import Foundation
 internal import NIOCore
 internal import NIOFoundationCompat
@@ -67,13 +68,16 @@ struct FerryClient: Sendable {
         return try decode(UploadView.self, try await json("POST", "/v1/uploads/\(id)/complete", body).body)
     }
 
+    /// Sends a part, with its SHA-256 (RFC 9530 §2), which the server compares.
     func put(
         part number: Int64,
         of id: String,
         length: Int64,
+        digest: SHA256Digest,
         body: some AsyncSequence<ByteBuffer, any Error> & Sendable
     ) async throws {
         var request = self.request("PUT", "/v1/uploads/\(id)/parts/\(number)")
+        request.headers.add(name: "Content-Digest", value: "sha-256=:\(Data(digest.bytes).base64EncodedString()):")
         request.body = .stream(body, length: .known(length))
         _ = try await execute(request, timeout: .minutes(30))
     }

@@ -27,6 +27,9 @@ struct UploadCommand: AsyncParsableCommand {
     @Flag(inversion: .prefixedNo, help: "Give the files the modification times that they have here.")
     var times = true
 
+    @Flag(help: "Declare the SHA-256 of the whole file, which is proven before it appears; always done on resuming.")
+    var digest = false
+
     @Flag(help: "Return once everything is accepted; do not wait until the file is in place.")
     var detach = false
 
@@ -79,6 +82,7 @@ struct UploadCommand: AsyncParsableCommand {
                 to: path,
                 on: target,
                 overwrite: overwrite,
+                declaresDigest: digest,
                 attributes: attributes
             ) { upload in
                 let bars = ProgressBars(name: "\(target):\(path)", size: file.size, isShown: isRich)

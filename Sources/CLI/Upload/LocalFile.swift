@@ -90,16 +90,25 @@ final class LocalFile: Sendable {
         let file: LocalFile
         let offset: Int64
         let count: Int64
+        /// All of it, where it was read before.
+        fileprivate(set) var held: [ByteBuffer] = []
 
-        func makeAsyncIterator() -> Iterator { Iterator(file: file, position: offset, end: offset + count) }
+        func makeAsyncIterator() -> Iterator {
+            Iterator(file: file, held: held[...], position: offset, end: offset + count)
+        }
 
         struct Iterator: AsyncIteratorProtocol {
             let file: LocalFile
+            var held: ArraySlice<ByteBuffer>
             var position: Int64
             let end: Int64
 
             mutating func next() async throws -> ByteBuffer? {
                 guard position < end else { return nil }
+                if let piece = held.popFirst() {
+                    position += Int64(piece.readableBytes)
+                    return piece
+                }
                 let buffer = try await file.read(
                     at: position,
                     count: Int(Swift.min(Int64(LocalFile.piece), end - position))
@@ -110,7 +119,7 @@ final class LocalFile: Sendable {
         }
     }
 
-    /// The SHA-256 of the whole file, read in order beside the sending.
+    /// The SHA-256 of the whole file, read in order.
     func sha256() async throws -> SHA256Digest {
         let digest = try FileDigest()
         for try await piece in pieces(at: 0, count: size) {
@@ -118,5 +127,19 @@ final class LocalFile: Sendable {
             try digest.take(piece)
         }
         return try digest.finish()
+    }
+
+    /// A range with its SHA-256: held since then, or read a second time when it is sent.
+    func part(at offset: Int64, count: Int64, isHeld: Bool) async throws -> (digest: SHA256Digest, pieces: Pieces) {
+        let digest = try FileDigest()
+        var pieces = pieces(at: offset, count: count)
+        var held: [ByteBuffer] = []
+        for try await piece in pieces {
+            try Task.checkCancellation()
+            try digest.take(piece)
+            if isHeld { held.append(piece) }
+        }
+        pieces.held = held
+        return (try digest.finish(), pieces)
     }
 }

@@ -12,6 +12,9 @@ struct Uploader: Sendable {
     var patience = Duration.seconds(600)
     private let notices = WaitNotices()
 
+    /// The most that parts on their way hold, in bytes.
+    private static let memory: Int64 = 64 << 20
+
     init(client: FerryClient, parallel: Int) {
         self.client = client
         self.parallel = parallel
@@ -24,6 +27,7 @@ struct Uploader: Sendable {
         to path: String,
         on target: String,
         overwrite: Bool,
+        declaresDigest: Bool,
         attributes: FinalAttributes,
         bars: (UploadView) -> ProgressBars
     ) async throws -> (upload: UploadView, bars: ProgressBars) {
@@ -47,17 +51,31 @@ struct Uploader: Sendable {
             progress.shippedBefore = upload.shippedBytes
             progress.state = upload.state
         }
-        // Hashed while it is sent, so that what is on the disk and what arrives are compared in the end.
-        async let digest = file.sha256()
-        if upload.state == "receiving" || upload.state == "failed" {
-            try await sendMissing(of: file, upload, bars)
+        // Each part is sent with its digest. What came another time was another run's to read: then the file is hashed
+        // whole as well, while it is sent, and what is on the disk and what arrives are compared in the end.
+        let isOpen = upload.state == "receiving" || upload.state == "failed"
+        let isResumed = isOpen && upload.receivedBytes > 0
+        async let digest = declaresDigest || isResumed || upload.digest != nil ? file.sha256() : nil
+        if isOpen { try await sendMissing(of: file, upload, bars) }
+        let sha256 = try await digest?.hex
+        try expectUnchanged(file)
+        do {
+            return (try await persistently(bars) { try await client.complete(upload.id, sha256: sha256) }, bars)
+        } catch let failure as CommandFailure where failure.code == .conflict && sha256 != nil {
+            // Its end was asked for before, without a digest, and none can be added. Otherwise it has another one.
+            let now = try await persistently(bars) { try await client.upload(upload.id) }
+            guard now.digest == nil else { throw failure }
+            guard !declaresDigest else {
+                let text = "upload \(now.id) was sent before, without the file's digest; without --digest it goes on"
+                throw CommandFailure(.conflict, text)
+            }
+            return (try await persistently(bars) { try await client.complete(upload.id, sha256: nil) }, bars)
         }
-        let sha256 = try await digest.hex
-        guard file.isUnchanged else {
-            throw CommandFailure(.failed, "\(file.path) was changed while it was sent; run the command again")
-        }
-        let accepted = try await persistently(bars) { try await client.complete(upload.id, sha256: sha256) }
-        return (accepted, bars)
+    }
+
+    private func expectUnchanged(_ file: LocalFile) throws(CommandFailure) {
+        guard !file.isUnchanged else { return }
+        throw CommandFailure(.failed, "\(file.path) was changed while it was sent; run the command again")
     }
 
     private func sendMissing(of file: LocalFile, _ upload: UploadView, _ bars: ProgressBars) async throws {
@@ -86,8 +104,22 @@ struct Uploader: Sendable {
         _ bars: ProgressBars
     ) async throws {
         guard let offset = layout.offset(of: number), let length = layout.sizes(of: number)?.upperBound else { return }
-        try await persistently(bars) {
-            try await client.put(part: number, of: id, length: length, body: file.pieces(at: offset, count: length))
+        // All parts that are on their way together.
+        let isHeld = length <= Self.memory / Int64(parallel)
+        for attempt in 1... {
+            let refusal: FerryClient.Refusal? = try await persistently(bars) {
+                let part = try await file.part(at: offset, count: length, isHeld: isHeld)
+                do {
+                    try await client.put(part: number, of: id, length: length, digest: part.digest, body: part.pieces)
+                    return nil
+                } catch let refusal as FerryClient.Refusal where refusal.problem.name == "digest-mismatch" {
+                    return refusal
+                }
+            }
+            guard let refusal else { break }
+            // Bytes that were changed on their way are sent again, but not for ever.
+            try expectUnchanged(file)
+            guard attempt < 5 else { throw refusal.failure }
         }
         bars.update { $0.received = max($0.received, 0) + length }
     }
