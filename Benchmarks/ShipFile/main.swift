@@ -67,6 +67,8 @@ var configuration = SSHConfiguration(
     credentials: .key(file: try option("key")),
     hostKeys: [try option("host-key")]
 )
+guard let transport = SSHConfiguration.Transport(rawValue: try option("transport")) else { throw Usage() }
+configuration.transport = transport
 configuration.ciphers = [try option("cipher")]
 configuration.macs = [try option("mac")]
 let sessions = try number("sessions")
