@@ -48,6 +48,7 @@ func runAPI(_ configuration: FerryConfiguration, name: String) async throws {
             targets: targets,
             roots: targetRoots(configuration),
             authenticator: makeAuthenticator(mode, sessions: backend.sessions),
+            allowedOrigins: Set(configuration.http.allowedOrigins),
             compress: Gzip.compress,
             hub: hub,
             metrics: RequestMetrics(factory: registry),

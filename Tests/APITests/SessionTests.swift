@@ -114,6 +114,44 @@ struct SessionTests {
         }
     }
 
+    @Test func whoSignsOutIsSignedOutInTheBrowserAtLeast() async throws {
+        let fixture = try await APIFixture()
+        try await fixture.serve { api in
+            let cookie = try await cookie(api)
+            fixture.sessions.setAway(true)
+            let out = Self.ownPage.merging(["Cookie": cookie]) { $1 }
+            let answer = try await api.request("DELETE", "/v1/session", token: nil, fields: out)
+            #expect(answer.status == 503 && answer["Set-Cookie"]?.contains("Max-Age=0") == true)
+            fixture.sessions.setAway(false)
+            _ = try await api.request("DELETE", "/v1/session", token: nil, fields: out)
+            let late = try await api.request("DELETE", "/v1/session", token: nil, fields: out)
+            #expect(late.status == 401 && late["Set-Cookie"]?.contains("Max-Age=0") == true)
+        }
+    }
+
+    @Test func aProxyThatHidesTheHostIsToldOf() async throws {
+        try await APIFixture().serve { api in
+            // The tests' client asks for `localhost`; the browser asked for another name.
+            let fields = ["Sec-Fetch-Site": "same-origin", "Origin": "https://ferry.example"]
+            let document = #"{"token":"alice-token"}"#
+            let answer = try await api.json("POST", "/v1/session", document, token: nil, fields: fields)
+            #expect(answer.status == 403 && answer["Set-Cookie"] == nil && answer.text.contains("Host"))
+            let own = ["Sec-Fetch-Site": "same-origin", "Origin": "http://localhost"]
+            #expect(try await api.json("POST", "/v1/session", document, token: nil, fields: own).status == 200)
+        }
+    }
+
+    @Test func withoutTokensNoOtherNameIsAnsweredFor() async throws {
+        try await APIFixture(isOpen: true).serve { api in
+            for (host, status) in [("localhost", 200), ("127.0.0.1:8080", 200), ("evil.example", 403), ("", 403)] {
+                try await RawConnection.with(port: api.port) { connection in
+                    try await connection.send("GET /v1/uploads HTTP/1.1\r\nHost: \(host)\r\n\r\n")
+                    #expect(try await connection.answer().status == status, "\(host)")
+                }
+            }
+        }
+    }
+
     @Test func whereTheIndexIsAwayNobodyIsSignedOut() async throws {
         let fixture = try await APIFixture()
         try await fixture.serve { api in

@@ -67,6 +67,13 @@ struct ConfigurationTableTests {
         WrongValues(key: "http.max_connections", values: notIntegers + ["0"]),
         WrongValues(key: "http.idle_timeout", values: notDurations + ["0s", "999ms"]),
         WrongValues(key: "http.min_rate", values: notSizes + ["2GiB"]),
+        WrongValues(
+            key: "http.allowed_origins",
+            values: [
+                "https://a", "5", "true", "{}", "[a.example]", "[\"https://A.example\"]", "[\"https://a/\"]",
+                "[\"https://\"]", "[\"*\"]", "[null]", "[\"https://a\", \"https://a\"]", "[\"ftp://a\"]",
+            ]
+        ),
         WrongValues(key: "retry.base", values: notDurations + ["0s"]),
         WrongValues(key: "retry.max", values: notDurations + ["0s", "1s"]),
         WrongValues(key: "retry.attempts", values: notIntegers + ["0", "1001"]),

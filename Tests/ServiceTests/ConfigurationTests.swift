@@ -25,7 +25,7 @@ let sample = """
     staging: { path: /var/lib/ferry/staging, fsync: true, max_bytes: 500GiB }
     redis: { url: "redis://127.0.0.1:6379/0", password_file: null }
     amqp: { url: "amqp://ferry@127.0.0.1:5672/ferry", password_file: null }
-    http: { tls: null, max_connections: 10000, idle_timeout: 60s, min_rate: 1KiB }
+    http: { tls: null, max_connections: 10000, idle_timeout: 60s, min_rate: 1KiB, allowed_origins: [] }
     retry: { base: 2s, max: 10m, attempts: 12, disk_full_attempts: 3 }
     auth: { mode: tokens, tokens_file: /etc/ferry/tokens }    # mode: none is refused unless listen is loopback
     uploads: { part_size: 10MiB, max_size: 5TiB, expire_after: 7d }
@@ -118,6 +118,7 @@ struct ConfigurationTests {
               max_connections: 7
               idle_timeout: 5s
               min_rate: 0
+              allowed_origins: ["https://a.example", "http://localhost:8000"]
             retry: { base: 50ms, max: 5s, attempts: 2, disk_full_attempts: 1 }
             auth: { mode: tokens, tokens_file: /t }
             uploads: { part_size: 4KiB, max_size: 1MB, expire_after: 1h }

@@ -12,6 +12,7 @@ enum APIRouter {
         let router = Router(context: RequestScope.self)
         let page = PageRoutes(PageFiles(sha256: services.authenticator.sha256, compress: services.compress))
         router.add(middleware: RequestMiddleware(metrics: services.metrics))
+        router.add(middleware: CrossOriginMiddleware(origins: services.allowedOrigins))
         router.add(middleware: ProblemMiddleware())
         for route in Route.allCases {
             router.on(RouterPath(route.path), method: route.method) { request, scope in

@@ -20,6 +20,8 @@ struct APIServices: Sendable {
     var chunks = ChunkAssumptions()
     /// Who asks.
     var authenticator: Authenticator
+    /// Origins whose pages may use the interface with tokens.
+    var allowedOrigins: Set<String> = []
     /// What makes a file smaller for its way (gzip, RFC 1952); nil where it cannot.
     var compress: @Sendable ([UInt8]) -> [UInt8]?
     /// The events.

@@ -11,6 +11,13 @@ extension Authenticator {
     func signIn(_ token: String, _ head: HTTPRequest) async throws(Problem) -> (principal: Principal, cookie: String) {
         // A page of somebody else must not sign a browser in, and have its files sent in another's name.
         guard RequestOrigin(of: head).mayRead else { throw Self.otherSite }
+        // Otherwise the cookie would go without TLS to a host that is not this machine.
+        guard RequestOrigin.isLoopback(head) != false || !SessionCookie.isLoopback(head.authority) else {
+            throw Problem(
+                .forbidden,
+                "what stands before this server must hand on the Host field that the browser sent"
+            )
+        }
         guard case .tokens(let file) = mode else {
             throw Problem.invalid("token", "this server asks for none (auth.mode: none)")
         }
@@ -30,7 +37,12 @@ extension Authenticator {
     func signOut(_ head: HTTPRequest) async throws(Problem) -> String {
         if let secret = SessionCookie.secret(in: head) {
             let session = try digest(of: secret)
-            do throws(StoreError) { try await sessions.close(session) } catch { throw Problem(error) }
+            do throws(StoreError) { try await sessions.close(session) } catch {
+                // The browser at least forgets it.
+                var problem = Problem(error)
+                problem.headers[.setCookie] = SessionCookie.forget(for: head.authority)
+                throw problem
+            }
         }
         return SessionCookie.forget(for: head.authority)
     }
@@ -46,7 +58,9 @@ extension Authenticator {
             throw Problem(error)
         }
         guard let token = found, let principal = try Self.table(of: file).principal(hash: token, now: now()) else {
-            throw Self.unauthorized("the session has ended; sign in again", error: nil)
+            var problem = Self.unauthorized("the session has ended; sign in again", error: nil)
+            problem.headers[.setCookie] = SessionCookie.forget(for: head.authority)
+            throw problem
         }
         return principal
     }

@@ -27,7 +27,15 @@ struct Authenticator: Sendable {
     /// The principal as a route may see it; nil for routes that ask nobody.
     func authorize(_ head: HTTPRequest, for route: Route) async throws(Problem) -> Principal? {
         if route.access == .anyone { return nil }
-        let principal = try await authenticate(head)
+        let principal: Principal
+        do { principal = try await authenticate(head) } catch {
+            var problem = error
+            // Signing out works in the browser at least, whatever the server can do now.
+            if route == .signOut, problem.type == .unavailable {
+                problem.headers[.setCookie] = SessionCookie.forget(for: head.authority)
+            }
+            throw problem
+        }
         guard let narrowed = route.access.narrowed(principal) else {
             throw Problem(.forbidden, "the token does not have a role that this needs")
         }
@@ -38,9 +46,13 @@ struct Authenticator: Sendable {
     func authenticate(_ head: HTTPRequest) async throws(Problem) -> Principal {
         switch mode {
         case .none(let principal):
-            // A page of another site must not use the loopback server through the user's browser.
-            guard RequestOrigin(of: head).mayRead else {
-                throw Problem(.forbidden, "requests of other sites are not accepted without tokens")
+            // A page of another site must not use the loopback server through the user's browser; nor may one whose name
+            // is made to lead here, which the browser takes for this server's own.
+            guard RequestOrigin(of: head).mayRead, SessionCookie.isLoopback(head.authority) else {
+                throw Problem(
+                    .forbidden,
+                    "without tokens only requests for a loopback name, of its own pages, are accepted"
+                )
             }
             return principal
         case .tokens(let file):

@@ -27,9 +27,19 @@ enum RequestOrigin: Hashable, Sendable {
             self = .unknown
             return
         }
-        let scheme = ["https://", "http://"].first { origin.hasPrefix($0) }
-        let host = scheme.map { origin.dropFirst($0.count).lowercased() }
+        let host = Self.host(of: origin)
         self = host != nil && host == head.authority?.lowercased() ? .ownPage : .otherPage
+    }
+
+    /// Whether the page is this machine's own, by `Origin`; nil where that is not told.
+    static func isLoopback(_ head: HTTPRequest) -> Bool? {
+        head.headerFields[values: .origin].first.map { SessionCookie.isLoopback(host(of: $0)) }
+    }
+
+    /// Host and port of an origin (RFC 6454 §6.2).
+    private static func host(of origin: String) -> String? {
+        let scheme = ["https://", "http://"].first { origin.hasPrefix($0) }
+        return scheme.map { origin.dropFirst($0.count).lowercased() }
     }
 
     /// Whether a request that changes nothing may use what the browser sends along by itself.

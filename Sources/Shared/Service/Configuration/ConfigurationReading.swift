@@ -67,6 +67,13 @@ extension FerryConfiguration {
             default: http.idleTimeout
         )
         http.minRate = section.value("min_rate", .size(0...(1 << 30)), default: http.minRate)
+        let origin = ValueKind.text("an origin such as https://intranet.example, as browsers write it") { text in
+            guard let scheme = ["https://", "http://"].first(where: text.hasPrefix) else { return false }
+            let host = text.utf8.dropFirst(scheme.utf8.count)
+            let isMeant = host.allSatisfy { isAlphanumeric($0) && !(65...90).contains($0) || ".-:[]".utf8.contains($0) }
+            return !host.isEmpty && host.count <= 260 && isMeant
+        }
+        http.allowedOrigins = section.list("allowed_origins", origin, count: 0...100) ?? http.allowedOrigins
         section.close()
     }
 

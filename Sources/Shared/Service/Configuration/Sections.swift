@@ -100,6 +100,8 @@ public struct HTTPConfiguration: Sendable, Equatable {
     public var idleTimeout: Duration = .seconds(60)
     /// Least rate of a body in bytes a second, below which the connection is closed; 0 for none.
     public var minRate: Int64 = 1 << 10
+    /// Origins, such as `https://intranet.example`, whose pages may use the interface with tokens of their own.
+    public var allowedOrigins: [String] = []
 
     /// The defaults.
     public init() {}
