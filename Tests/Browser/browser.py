@@ -148,6 +148,22 @@ class BrowserCase(unittest.TestCase):
             page.set_input_files("#files", list(paths))
 
     @staticmethod
+    def asked_on_leaving(page):
+        """Loads the page anew; what the person was asked before that."""
+        asked = []
+
+        def answer(dialog):
+            asked.append(dialog.type)
+            dialog.accept()
+
+        page.on("dialog", answer)
+        # Nobody is asked who has not touched the page.
+        page.locator("#directory").click()
+        page.reload()
+        page.remove_listener("dialog", answer)
+        return asked
+
+    @staticmethod
     def row(page, name):
         text = name.replace("\\", "\\\\").replace('"', '\\"')
         return page.locator("#rows .row", has=page.locator(f'.name:text-is("{text}")'))

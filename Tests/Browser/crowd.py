@@ -1,14 +1,38 @@
-"""A crowd of uploads on their way, and the events of the many workers that would move them."""
+"""A crowd of uploads on their way, the events of the many workers that would move them, and uploads that stand still."""
 import contextlib
 import json
+import os
 import threading
 import time
 import urllib.request
 
 import pika
 
+from stack import until
+
 PART_BYTES = 4096
 PARTS = 100
+
+
+def write(stack, path):
+    """A file on the target that Ferry did not put there."""
+    final = os.path.join(stack.root, path)
+    os.makedirs(os.path.dirname(final), exist_ok=True)
+    with open(final, "w", encoding="utf-8") as file:
+        file.write("what was there\n")
+    return final
+
+
+def dead_letter(stack, path, token="FERRY_TOKEN"):
+    """An upload that stands still, for a file is there since that must not be replaced. Answers that file."""
+    status, upload = stack.ask("POST", "/v1/uploads", {"target": stack.target, "path": path, "size": PART_BYTES}, token)
+    if status != 201:
+        raise AssertionError(f"{path}: {status} {upload}")
+    stack.put_part(upload["id"], 1, bytes(PART_BYTES), token)
+    final = write(stack, path)
+    stack.ask("POST", f"/v1/uploads/{upload['id']}/complete", token=token)
+    until(f"{path} stands still", lambda: stack.ask("GET", f"/v1/uploads/{upload['id']}", token=token)[1]["state"] == "failed")
+    return final
 
 
 class Crowd:

@@ -72,6 +72,71 @@ class ModuleTest(BrowserCase):
             self.assertGreater(len({round(each) for each in some}), 10)
         self.assertGreater(min(delays[3]), max(delays[0]))
 
+    def test_what_the_server_asks_to_wait_is_waited(self):
+        ends = self.module("""
+            const { Patience } = await import('/page/ferry-request.js');
+            const patience = new Patience(), begin = performance.now();
+            const ends = Array.from({ length: 21 }, (_, index) => patience.wait(1500, undefined, index === 0)
+              .then(() => performance.now() - begin));
+            patience.wake();
+            return Promise.all(ends);""")
+        self.assertGreater(ends[0], 1490)
+        self.assertLess(max(ends[1:]), 1000)
+        self.assertGreater(max(ends[1:]) - min(ends[1:]), 100, "not all at one instant")
+
+    def test_a_stream_that_ends_at_once_is_opened_ever_less_often(self):
+        opened = self.module("""
+            const { EventStream } = await import('/page/ferry-events.js');
+            let opened = 0;
+            const stream = new EventStream(async () => { opened++; return new Response(': hello\\n\\n'); });
+            const end = stream.listen(() => {});
+            await new Promise((resolve) => setTimeout(resolve, 4000));
+            end();
+            return opened;""")
+        self.assertTrue(3 <= opened <= 5, opened)
+
+    def test_a_part_that_has_left_is_given_minutes_for_its_answer(self):
+        waits = self.module("""
+            // The worker's script on the page's own thread, with a request and a clock of the test's.
+            let request, wait;
+            globalThis.XMLHttpRequest = class {
+              upload = {};
+              constructor() { request = this; }
+              open() {} setRequestHeader() {} send() {} abort() {}
+            };
+            globalThis.setTimeout = (_, milliseconds) => { wait = milliseconds; };
+            globalThis.clearTimeout = globalThis.postMessage = () => {};
+            await import('/page/ferry-worker.js');
+            const waits = [];
+            for (const failures of [0, 1, 9]) {
+              request = null;
+              self.onmessage({ data: { id: failures, put: { url: '/', blob: new Blob(['ab']), headers: {}, failures } } });
+              while (!request?.upload.onprogress) await new Blob([]).text();
+              for (const loaded of [1, 2]) {
+                request.upload.onprogress({ loaded, total: 2 });
+                waits.push(wait / 60_000);
+              }
+            }
+            return waits;""")
+        self.assertEqual(waits, [1, 3, 1, 6, 1, 12])
+
+    def test_from_another_origin_its_worker_starts_too(self):
+        page = self.visitor("/page/ferry.svg")
+
+        def allow(route):
+            answer = route.fetch()
+            route.fulfill(response=answer, headers={**answer.headers, "access-control-allow-origin": "*"})
+
+        elsewhere = self.wire.url.replace("127.0.0.1", "localhost") + "/elsewhere"
+        page.context.route(elsewhere, lambda route: route.fulfill(content_type="text/html", body="<title>e</title>"))
+        page.context.route("**/page/ferry*.js", allow)
+        page.goto(elsewhere)
+        hex = page.evaluate("""async (url) => {
+            const { FerryClient } = await import(`${url}/page/ferry.js`);
+            return new FerryClient({ url, token: 'none' }).lanes.digest(new Blob(['abc']), new AbortController().signal);
+        }""", self.wire.url)
+        self.assertEqual(hex, hashlib.sha256(b"abc").hexdigest())
+
     def test_both_languages_say_the_same(self):
         found = self.module("""
             const { TEXTS } = await import('/page/texts.js');
@@ -125,6 +190,74 @@ class ModuleTest(BrowserCase):
             {"token": self.stack.env["FERRY_TOKEN"], "target": self.stack.target})
         self.assertEqual(said, {"why": True, "whyToo": True, "wrong": "target-unknown",
                                 "states": ["cancelled", "receiving"], "first": "cancelled"})
+
+    def test_cancelling_while_it_is_created_or_once_it_is_there(self):
+        said = self.module("""
+            const { FerryClient } = await import('/page/ferry.js');
+            const ferry = new FerryClient({ token: argument.token });
+            const soon = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+            const file = (name) => new File([new Uint8Array(3000)], name, { lastModified: 1 });
+            const ids = [], real = fetch, said = [];
+            let loses = false;
+            // The answer of a creation comes late, or not at all.
+            globalThis.fetch = async (url, options) => {
+              const response = await real(url, options);
+              if (options?.method !== 'POST' || !url.endsWith('/v1/uploads')) return response;
+              ids.push((await response.clone().json()).id);
+              await soon(600);
+              if (loses) { loses = false; throw new TypeError('lost'); }
+              return response;
+            };
+            for (const path of ['late', 'lost']) {
+              loses = path === 'lost';
+              const known = ids.length;
+              const upload = ferry.upload(file(path), { target: argument.target, path: `module/${path}.bin` });
+              while (ids.length === known) await soon(20);
+              await upload.cancel();
+              said.push(upload.state, (await ferry.status(ids.at(-1))).state);
+            }
+            said.push(new Set(ids).size);
+            globalThis.fetch = real;
+            // One that is paused meanwhile, and goes on.
+            const paused = ferry.upload(file('paused'), { target: argument.target, path: 'module/paused.bin' });
+            await soon(0);
+            paused.pause();
+            await soon(300);
+            said.push(paused.state);
+            paused.resume();
+            await paused.done;
+            // Too late: it is in place before the server is asked to give it up.
+            const arrived = ferry.upload(file('arrived'), { target: argument.target, path: 'module/arrived.bin' });
+            await arrived.sent;
+            const cancel = ferry.cancel.bind(ferry);
+            ferry.cancel = async (id) => {
+              while ((await ferry.status(id)).state !== 'done') await soon(50);
+              return cancel(id);
+            };
+            await arrived.cancel();
+            await arrived.done;
+            said.push(arrived.state);
+            return said;""", {"token": self.stack.env["FERRY_TOKEN"], "target": self.stack.target})
+        self.assertEqual(said, ["cancelled"] * 4 + [2, "paused", "done"])
+
+    def test_only_the_uploads_own_events_count_and_one_file_is_sent_once(self):
+        self.wire.rate = 8 << 20
+        said = self.module("""
+            const { FerryClient } = await import('/page/ferry.js');
+            const ferry = new FerryClient({ token: argument.token });
+            const file = new File([new Uint8Array(30_000_000)], 'once', { lastModified: 1 });
+            const options = { target: argument.target, path: 'module/once.bin' };
+            const upload = ferry.upload(file, options);
+            while (upload.receivedBytes === 0) await new Promise((resolve) => setTimeout(resolve, 20));
+            const twice = await ferry.upload(file, options).sent.catch(({ problem }) => problem);
+            await upload.sent;
+            upload.heard({ type: 'upload.cancelled', upload: '0'.repeat(32), state: 'cancelled' });
+            await upload.done;
+            return [upload.id, twice, upload.state];""",
+            {"token": self.stack.env["FERRY_TOKEN"], "target": self.stack.target})
+        self.assertEqual(said[1:], ["upload-in-progress", "done"])
+        parts = [number for id, number in self.wire.puts if id == said[0]]
+        self.assertEqual(len(set(parts)), len(parts), "each part once")
 
     def test_a_thread_that_is_blocked_is_told(self):
         page = self.visitor("/page/ferry.svg")

@@ -5,7 +5,8 @@ import re
 from playwright.sync_api import expect
 
 from browser import BrowserCase, Busy, heap_bytes
-from crowd import Crowd
+from crowd import Crowd, dead_letter, write
+from session_test import tab_to
 from stack import until
 
 PART = 4096
@@ -24,8 +25,7 @@ class OperationsTest(BrowserCase):
         return upload
 
     def test_a_full_disk_is_seen_replayed_and_gone(self):
-        if not self.stack.is_small:
-            self.skipTest("this user may not mount a small file system")
+        self.assertTrue(self.stack.is_small, "a small file system for the target is mounted by root, or by sudo -n")
         operator = self.operator("dead")
         expect(operator.locator("#dead-none")).to_be_visible()
         self.check_axe(operator, "nothing dead")
@@ -135,6 +135,141 @@ class OperationsTest(BrowserCase):
         operator.wait_for_timeout(1_000)
         expect(operator.locator("#live-rows .row")).to_have_count(1)
 
+    def test_what_ends_while_the_list_is_read_does_not_come_back(self):
+        upload = self.create("meanwhile/old.bin")
+        other = self.create("meanwhile/other.bin")
+        operator = self.visitor("/ops#live")
+        held = []
+        operator.route(re.compile(r"/v1/uploads\?state=failed"), lambda route: held.append(route))
+        with operator.expect_response(re.compile("state=receiving")):
+            self.sign_in(operator, "FERRY_TOKEN_OPS")
+        operator.fill("#live-search", "meanwhile/")
+        while not held:
+            operator.wait_for_timeout(20)
+        # Among those that are being received it has been read already.
+        self.stack.ask("DELETE", f"/v1/uploads/{upload['id']}")
+        operator.wait_for_timeout(1_000)
+        with operator.expect_response(re.compile("state=failed")):
+            held[0].continue_()
+        row = operator.locator("#live-rows .row")
+        expect(row).to_have_count(1)
+        expect(row).to_contain_text("meanwhile/other.bin")
+        self.stack.ask("DELETE", f"/v1/uploads/{other['id']}")
+        expect(row).to_have_count(0)
+
+    def test_dead_letters_are_shown_while_more_fail(self):
+        operator = self.operator("dead")
+        held = []
+        operator.route(re.compile(r"/v1/dead-letters\?"),
+                       lambda route: held.append(route) if len(held) < 2 else route.continue_())
+        while not held:
+            operator.wait_for_timeout(20)
+        finals = [dead_letter(self.stack, f"many/{name}.bin") for name in ("one", "two", "three")]
+        operator.wait_for_timeout(2_000)
+        # One question at a time, and its answer counts though there is news.
+        self.assertEqual(len(held), 1)
+        held[0].continue_()
+        expect(operator.locator("#dead-rows .row", has_text="many/")).to_have_count(3)
+        # What failed meanwhile is asked for once more.
+        until("it is asked again", lambda: operator.wait_for_timeout(20) or len(held) == 2, seconds=3)
+        held[1].continue_()
+        for final in finals:
+            os.remove(final)
+
+    def test_the_keyboard_alone_suffices(self):
+        finals = {name: dead_letter(self.stack, f"keys/{name}.bin") for name in ("one", "two", "three")}
+        self.create("keys/live.bin")
+        self.create("elsewhere/live.bin")
+        operator = self.visitor("/ops")
+        expect(operator.locator("#token")).to_be_focused()
+        press, type_text = operator.keyboard.press, operator.keyboard.type
+        type_text(self.stack.env["FERRY_TOKEN_OPS"])
+        press("Enter")
+        expect(operator.locator("#page")).to_be_visible()
+        live, dead = operator.locator("#live-rows .row"), operator.locator("#dead-rows .row")
+        expect(live).not_to_have_count(0)
+
+        # Filters, rows and the story of one.
+        tab_to(operator, "#live-search")
+        type_text("keys/")
+        expect(live).to_have_count(4)
+        tab_to(operator, "#live-state")
+        press("ArrowDown")
+        expect(operator.locator("#live-state")).to_have_value("receiving")
+        expect(live).to_have_count(1)
+        tab_to(operator, "#live-rows .row")
+        press("Enter")
+        expect(operator.locator("#detail")).to_contain_text("keys/live.bin")
+        expect(operator.get_by_role("button", name="Close")).to_be_focused()
+        press("Escape")
+        expect(operator.locator("#detail")).to_be_hidden()
+        expect(live).to_be_focused()
+
+        # The tabs, by arrow keys; selecting by search, and replaying what is selected.
+        tab_to(operator, "#tab-live", "Shift+Tab")
+        press("ArrowRight")
+        expect(operator.locator("#tab-dead")).to_be_focused()
+        tab_to(operator, "#dead-search")
+        type_text("keys/")
+        expect(dead).to_have_count(3)
+        # All that match would be more than what the search shows.
+        expect(operator.locator("#dead-matching")).to_be_disabled()
+        expect(operator.locator("#dead-selected")).to_contain_text("select what to replay")
+        tab_to(operator, "#dead-all")
+        press("Space")
+        expect(operator.locator("#dead-selected")).to_have_text("3 selected")
+        press("Space")
+        tab_to(operator, "#dead-rows .row")
+        press("ArrowDown")
+        press("Tab")
+        name = re.fullmatch(r"Select keys/(\w+)\.bin", self.label(operator))[1]
+        press("Space")
+        expect(operator.locator("#dead-selected")).to_have_text("1 selected")
+        os.remove(finals.pop(name))
+        tab_to(operator, "#dead-replay", "Shift+Tab")
+        press("Enter")
+        expect(dead).to_have_count(2)
+        until("it is in place", lambda: self.stack.upload(f"keys/{name}.bin")["state"] == "done")
+
+        # One by its own buttons: given up, once asked.
+        tab_to(operator, "#dead-rows .row")
+        for _ in range(3):
+            press("Tab")
+        name = re.fullmatch(r"Discard keys/(\w+)\.bin", self.label(operator))[1]
+        press("Enter")
+        expect(operator.get_by_role("dialog").get_by_role("button", name="Back")).to_be_focused()
+        press("Tab")
+        press("Enter")
+        expect(dead).to_have_count(1)
+        self.assertEqual(self.stack.upload(f"keys/{name}.bin")["state"], "cancelled")
+        os.remove(finals.pop(name))
+
+        # All that match the reason: counted, then sent on their way.
+        tab_to(operator, "#dead-search", "Shift+Tab")
+        press("Control+A")
+        press("Delete")
+        tab_to(operator, "#dead-reason")
+        press("ArrowDown")
+        expect(operator.locator("#dead-reason")).to_have_value("target-exists")
+        expect(dead).to_have_count(1)
+        os.remove(finals.popitem()[1])
+        tab_to(operator, "#dead-matching")
+        press("Enter")
+        expect(operator.locator("#replay-pace")).to_be_focused()
+        tab_to(operator, "#replay-dry")
+        press("Enter")
+        expect(operator.locator("#replay-result")).to_have_text("1 dead letter matches.")
+        press("Tab")
+        press("Enter")
+        expect(operator.locator("#replay")).to_be_hidden()
+        expect(dead).to_have_count(0)
+        # Whoever does not see it is told.
+        until("it is told", lambda: "1 on their way" in operator.locator("#live").inner_text())
+
+    @staticmethod
+    def label(page):
+        return page.evaluate("document.activeElement.getAttribute('aria-label')")
+
     def test_targets_workers_and_the_last_hour(self):
         page = self.person()
         self.choose(page, self.stack.file("hour.bin", 5 << 20), directory="hour")
@@ -188,15 +323,12 @@ class OperationsTest(BrowserCase):
         sources = [self.stack.file(f"shots/{name}", size) for name, size in files.items()]
         self.stack.show_an_hour()
         for scheme in ("light", "dark"):
-            self.write("videos/2026/annual report.pdf")
+            write(self.stack, "videos/2026/annual report.pdf")
             # Somebody else's: one on its way, and one that needs a person.
             other = self.create("renders/reel 07.mov", 64 << 20, "FERRY_TOKEN_2", 8 << 20)
             for number in range(1, 6):
                 self.stack.put_part(other["id"], number, os.urandom(8 << 20), "FERRY_TOKEN_2")
-            failed = self.create("renders/title card.png", 4096, "FERRY_TOKEN_2")
-            self.stack.put_part(failed["id"], 1, bytes(4096), "FERRY_TOKEN_2")
-            self.write("renders/title card.png")
-            self.stack.ask("POST", f"/v1/uploads/{failed['id']}/complete", token="FERRY_TOKEN_2")
+            standing = dead_letter(self.stack, "renders/title card.png", "FERRY_TOKEN_2")
             page = self.person(color_scheme=scheme)
             page.set_viewport_size({"width": 1280, "height": 1000})
             operator = self.operator(color_scheme=scheme)
@@ -224,11 +356,4 @@ class OperationsTest(BrowserCase):
                 final = os.path.join(self.stack.root, "videos/2026", name)
                 if os.path.exists(final):
                     os.remove(final)
-            os.remove(os.path.join(self.stack.root, "renders/title card.png"))
-
-    def write(self, path):
-        """A file on the target that Ferry did not put there."""
-        final = os.path.join(self.stack.root, path)
-        os.makedirs(os.path.dirname(final), exist_ok=True)
-        with open(final, "w", encoding="utf-8") as file:
-            file.write("what was there\n")
+            os.remove(standing)

@@ -1,9 +1,11 @@
 """The upload page on bad days: cut lines, a server that dies, files that exist, somebody else, hostile names."""
 import os
+import re
 
 from playwright.sync_api import expect
 
 from browser import BrowserCase
+from crowd import dead_letter
 from stack import until
 
 
@@ -76,6 +78,25 @@ class TroubleTest(BrowserCase):
         expect(page.locator(".chip", has_text="Finished")).to_contain_text("30")
         with open(os.path.join(self.stack.root, "exists", "29.txt"), encoding="utf-8") as file:
             self.assertEqual(file.read(), "what was there\n")
+        # The answer was not for what is chosen later.
+        with open(os.path.join(self.stack.root, "exists", "later.txt"), "w", encoding="utf-8") as file:
+            file.write("what was there\n")
+        later = self.stack.file("more/later.txt", 3000)
+        self.choose(page, later, directory="exists")
+        self.expect_phase(page, "later.txt", "exists")
+        box = page.get_by_label("Do the same for files still to come")
+        expect(box).not_to_be_checked()
+        box.check()
+        page.get_by_role("button", name="Replace all").click()
+        self.expect_phase(page, "later.txt", "done")
+        with open(os.path.join(self.stack.root, "exists", "last.txt"), "w", encoding="utf-8") as file:
+            file.write("what was there\n")
+        self.choose(page, self.stack.file("more/last.txt", 3000))
+        self.expect_phase(page, "last.txt", "exists")
+        # Only this page has it: leaving asks.
+        self.assertEqual(self.asked_on_leaving(page), ["beforeunload"])
+        with open(os.path.join(self.stack.root, "exists", "last.txt"), encoding="utf-8") as file:
+            self.assertEqual(file.read(), "what was there\n")
 
     def test_two_people_and_one_path(self):
         source = self.stack.file("shared.bin", 40 << 20)
@@ -95,6 +116,25 @@ class TroubleTest(BrowserCase):
         self.row(bob, "shared.bin").get_by_role("button", name="Try shared.bin again").click()
         self.expect_phase(bob, "shared.bin", "exists")
         self.assertTrue(self.stack.arrived("same/shared.bin", source))
+
+    def test_a_path_that_is_held_is_left_alone_for_a_while(self):
+        status, _ = self.stack.ask("POST", "/v1/uploads", {
+            "target": self.stack.target, "path": "held/held.txt", "size": 70_000, "fingerprint": "another one"},
+            "FERRY_TOKEN_2")
+        self.assertEqual(status, 201)
+        page = self.person()
+        asked = []
+        page.on("request", lambda request: asked.append(request) if request.url.endswith("/v1/uploads") else None)
+        self.choose(page, self.stack.file("held/held.txt", 4000), directory="held")
+        for number in range(3):
+            self.expect_phase(page, "held.txt", "busy")
+            self.row(page, "held.txt").get_by_role("button", name="Try held.txt again").click()
+            until("it was asked for again", lambda: page.wait_for_timeout(50) or len(asked) > number + 1)
+        # However often it was tried by hand, by itself it is tried once in ten seconds at most.
+        page.wait_for_timeout(13_000)
+        self.assertLessEqual(len(asked), 1 + 3 + 1)
+        self.expect_phase(page, "held.txt", "busy")
+        self.assertEqual(self.asked_on_leaving(page), ["beforeunload"])
 
     def test_another_file_of_ones_own_makes_place_once_one_says_so(self):
         status, upload = self.stack.ask("POST", "/v1/uploads", {
@@ -117,7 +157,7 @@ class TroubleTest(BrowserCase):
     def test_hostile_names_are_text(self):
         names = [
             "<img src=x onerror=alert(1)>.txt", "<script>document.title='owned'<", "\"'&lt;b&gt;.txt",
-            "evil\u202egnp.exe", "a\u200bb.txt", "%2e%2e%2f.txt", "-rf $(id) `id`.txt", "数据 – Straße é.txt",
+            "evil\u202egnp.exe", "a\u200bb.txt", "a\u061cb\u00adc\U000e0041d.txt", "%2e%2e%2f.txt", "-rf $(id) `id`.txt", "数据 – Straße é.txt",
         ]
         sources = [self.stack.file(f"hostile/{name}", 1000) for name in names if "/" not in name]
         said = []
@@ -132,12 +172,34 @@ class TroubleTest(BrowserCase):
         for source in sources:
             name = os.path.basename(source)
             self.assertTrue(self.stack.arrived(f"hostile/{name}", source), name)
+        # Where an operator sees them: those on their way, those that stand still, and the story of each.
+        for name in names:
+            status, _ = self.stack.ask("POST", "/v1/uploads", {
+                "target": self.stack.target, "path": f"hostile/live/{name}", "size": 9})
+            self.assertEqual(status, 201, name)
+            dead_letter(self.stack, f"hostile/dead/{name}")
         operator = self.person("FERRY_TOKEN_OPS", "/ops#live")
         operator.on("dialog", lambda dialog: (said.append(dialog.message), dialog.dismiss()))
-        operator.fill("#live-search", "hostile")
-        self.assertEqual(operator.locator("#page img, #page script, #page b").count(), 0)
+        for tab, kind in (("live", "live"), ("live", "dead"), ("dead", "dead")):
+            operator.click(f"#tab-{tab}")
+            operator.fill(f"#{tab}-search", f"hostile/{kind}/")
+            rows = operator.locator(f"#{tab}-rows .row")
+            expect(rows.filter(has_text=f"hostile/{kind}/")).to_have_count(len(names))
+            expect(rows).to_have_count(len(names))
+            expected = [re.sub("[\u202e\u200b\u061c\u00ad\U000e0041]", "\ufffd", f"hostile/{kind}/{name}") for name in names]
+            self.assertEqual(sorted(rows.locator(".name").all_text_contents()), sorted(expected))
+            for path in expected:
+                rows.filter(has=operator.locator(".name").get_by_text(path, exact=True)).focus()
+                operator.keyboard.press("Enter")
+                detail = operator.locator("#detail")
+                expect(detail.locator("h2")).to_have_text(path)
+                self.assertEqual(detail.locator("img, script, b").count(), 0)
+                operator.keyboard.press("Escape")
+                expect(detail).to_be_hidden()
+            self.assertEqual(operator.locator("#page img, #page script, #page b").count(), 0)
         self.assertEqual(said, [])
         self.assertEqual(page.title(), "Upload · Ferry")
+        self.assertEqual(operator.title(), "Operations · Ferry")
 
     def test_names_that_the_server_refuses_say_so(self):
         page = self.person()

@@ -1,9 +1,11 @@
 // The one stream of events that a page holds open. It reads by fetch, because an EventSource cannot carry a token.
 
-import { FerryError, Patience, isAbort } from './ferry-request.js';
+import { Patience } from './ferry-request.js';
 
 /** The server gives a sign of life every 15 seconds; without one for so long, the stream is dead. In milliseconds. */
 const SILENCE = 40_000;
+/** A stream that lived for less counts as one more failure; in milliseconds. */
+const LIFE = 5_000;
 
 /** Takes an event stream apart (WHATWG HTML §9.2.6). */
 export class EventParser {
@@ -26,9 +28,7 @@ export class EventParser {
         this.#type = '';
         continue;
       }
-      const colon = line.indexOf(':');
-      const field = colon < 0 ? line : line.slice(0, colon);
-      const value = colon < 0 ? '' : line.slice(colon + 1).replace(/^ /, '');
+      const [, field, value] = line.match(/^([^:]*):? ?(.*)$/s);
       if (field === 'data') this.#data.push(value);
       if (field === 'event') this.#type = value;
     }
@@ -78,19 +78,14 @@ export class EventStream {
   async #run(signal) {
     for (let failures = 0; !signal.aborted; failures++) {
       let retryAfter;
-      try {
-        if (await this.#read(signal)) failures = 0;
-      } catch (error) {
-        if (signal.aborted) return;
-        retryAfter = error instanceof FerryError ? error.retryAfter : undefined;
-      }
+      try { if (await this.#read(signal)) failures = 0; } catch (error) { retryAfter = error.retryAfter; }
       if (signal.aborted) return;
       this.#tell({ type: 'lost' });
-      try { await this.#patience.wait(Patience.delay(failures, retryAfter), signal); } catch { return; }
+      try { await this.#patience.pause(failures, retryAfter, signal); } catch { return; }
     }
   }
 
-  /** Whether anything came before it ended. */
+  /** Whether it lived before it ended. */
   async #read(signal) {
     const silence = new AbortController();
     let timer;
@@ -99,24 +94,25 @@ export class EventStream {
       timer = setTimeout(() => silence.abort(), SILENCE);
     };
     heard();
-    let isOpen = false;
+    let openedAt = 0;
+    const lived = () => performance.now() - openedAt > LIFE;
     try {
       const response = await this.#open(AbortSignal.any([signal, silence.signal]));
       const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
       const parser = new EventParser();
       for (;;) {
         const { value, done } = await reader.read();
-        if (done) return isOpen;
+        if (done) return lived();
         heard();
-        if (!isOpen) this.#tell({ type: 'open' });
-        isOpen = true;
+        if (!openedAt) this.#tell({ type: 'open' });
+        openedAt ||= performance.now();
         for (const event of parser.push(value)) {
           if (event.type === 'end') continue;
           try { this.#tell(JSON.parse(event.data)); } catch (error) { if (!(error instanceof SyntaxError)) throw error; }
         }
       }
     } catch (error) {
-      if (isAbort(error) || isOpen) return isOpen;
+      if (openedAt) return lived();
       throw error;
     } finally {
       clearTimeout(timer);

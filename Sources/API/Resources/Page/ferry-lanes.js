@@ -55,6 +55,45 @@ export class Climber {
   }
 }
 
+/** A door that lets so many in at once. */
+export class Gate {
+  #limit;
+  /** @type {Set<() => void>} */
+  #waiting = new Set();
+  inside = 0;
+
+  /** @param {() => number} limit */
+  constructor(limit) { this.#limit = limit; }
+
+  get isWanted() { return this.#waiting.size > 0; }
+
+  /** @param {AbortSignal} signal */
+  enter(signal) {
+    return new Promise((resolve, reject) => {
+      const leave = () => { this.#waiting.delete(admit); reject(aborted()); };
+      const admit = () => { signal.removeEventListener('abort', leave); resolve(undefined); };
+      if (signal.aborted) return leave();
+      signal.addEventListener('abort', leave);
+      this.#waiting.add(admit);
+      this.admit();
+    });
+  }
+
+  leave() {
+    this.inside--;
+    this.admit();
+  }
+
+  admit() {
+    for (const admit of this.#waiting) {
+      if (this.inside >= this.#limit()) return;
+      this.inside++;
+      this.#waiting.delete(admit);
+      admit();
+    }
+  }
+}
+
 /** The lanes of a client: workers that read, hash and send parts. */
 export class Lanes {
   #climber;
@@ -63,8 +102,7 @@ export class Lanes {
   #idle = [];
   /** @type {WeakSet<Worker>} */
   #broken = new WeakSet();
-  #busy = 0;
-  #waiting = [];
+  #gate = new Gate(() => this.limit);
   #jobs = new Map();
   #next = 1;
   #bytes = 0;
@@ -90,7 +128,7 @@ export class Lanes {
    * @param {(loaded: number) => void} onLoaded bytes of it that are on their way
    */
   async put(put, signal, onLoaded) {
-    await this.#enter(signal);
+    await this.#gate.enter(signal);
     try {
       let before = 0;
       const answer = await this.#work({ put }, signal, (loaded) => {
@@ -103,9 +141,8 @@ export class Lanes {
         throw FerryError.of(answer.status, answer.type, answer.text, answer.retryAfter);
       }
     } finally {
-      this.#busy--;
-      this.#wasFull &&= this.#waiting.length > 0;
-      this.#admit();
+      this.#wasFull &&= this.#gate.isWanted;
+      this.#gate.leave();
     }
   }
 
@@ -124,25 +161,19 @@ export class Lanes {
     if (signal.aborted) throw aborted();
     const worker = this.#idle.pop() ?? this.#start();
     const id = this.#next++;
-    const stop = () => worker.postMessage({ id, abort: true });
+    let leave;
     const answer = await new Promise((resolve, reject) => {
-      signal.addEventListener('abort', () => { stop(); reject(aborted()); }, { once: true, signal: this.#done(id) });
-      this.#jobs.set(id, { ...this.#jobs.get(id), worker, resolve, onLoaded });
+      leave = () => { worker.postMessage({ id, abort: true }); reject(aborted()); };
+      signal.addEventListener('abort', leave);
+      this.#jobs.set(id, { worker, resolve, onLoaded });
       worker.postMessage({ id, ...message });
     }).finally(() => {
-      this.#jobs.get(id)?.over.abort();
+      signal.removeEventListener('abort', leave);
       this.#jobs.delete(id);
       if (!this.#broken.has(worker)) this.#idle.push(worker);
     });
     if (answer.failed === 'read') throw new FerryError('file-unreadable', -1, 'the file cannot be read any more');
     return answer;
-  }
-
-  /** A signal that ends with a job, so that nothing of it stays behind. */
-  #done(id) {
-    const over = new AbortController();
-    this.#jobs.set(id, { over });
-    return over.signal;
   }
 
   #start() {
@@ -163,27 +194,6 @@ export class Lanes {
     return worker;
   }
 
-  async #enter(signal) {
-    if (signal.aborted) throw aborted();
-    await new Promise((resolve, reject) => {
-      const entry = { resolve, isGone: false };
-      const leave = () => { entry.isGone = true; reject(aborted()); };
-      entry.admit = () => { signal.removeEventListener('abort', leave); resolve(undefined); };
-      signal.addEventListener('abort', leave, { once: true });
-      this.#waiting.push(entry);
-      this.#admit();
-    });
-  }
-
-  #admit() {
-    while (this.#busy < this.limit && this.#waiting.length > 0) {
-      const entry = this.#waiting.shift();
-      if (entry.isGone) continue;
-      this.#busy++;
-      entry.admit();
-    }
-  }
-
   #count(bytes) {
     const now = performance.now();
     if (this.#since === 0) this.#since = now;
@@ -192,7 +202,7 @@ export class Lanes {
     if (this.#wasFull) this.#climber.measured(this.#bytes / (now - this.#since));
     this.#since = now;
     this.#bytes = 0;
-    this.#wasFull = this.#busy >= this.limit;
-    this.#admit();
+    this.#wasFull = this.#gate.inside >= this.limit;
+    this.#gate.admit();
   }
 }

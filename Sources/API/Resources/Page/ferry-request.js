@@ -4,6 +4,8 @@
 const TEMPORARY = new Set([0, 408, 429, 500, 502, 503, 504, 507]);
 /** Problems that come of a bad way, not of a bad request. */
 const PASSING = new Set(['body-incomplete', 'digest-mismatch']);
+/** Within how long whatever is woken begins, in milliseconds. */
+const SPREAD = 500;
 
 /** What Ferry answered, or why it did not. */
 export class FerryError extends Error {
@@ -86,8 +88,8 @@ export async function ask(url, { method = 'GET', headers = {}, json, signal, cre
 export class Patience {
   #wakers = new Set();
 
-  /** Ends all waits now. */
-  wake() { for (const waker of [...this.#wakers]) waker(); }
+  /** Ends all waits but the firm ones, not at one instant. */
+  wake() { for (const waker of this.#wakers) waker(); }
 
   /**
    * How long to wait after the nth failure in a row, in milliseconds: what the server asks for, and never two clients
@@ -100,21 +102,30 @@ export class Patience {
     return retryAfter + most * (0.5 + Math.random() / 2);
   }
 
+  /** Waits before the next try. */
+  pause(failures, retryAfter, signal) {
+    return this.wait(Patience.delay(failures, retryAfter), signal, retryAfter > 0);
+  }
+
   /**
    * @param {number} milliseconds
    * @param {AbortSignal} [signal]
+   * @param {boolean} [isFirm] whether nothing shortens it, because the server asks for it
    */
-  async wait(milliseconds, signal) {
+  async wait(milliseconds, signal, isFirm = false) {
     if (signal?.aborted) throw aborted();
     await new Promise((resolve) => {
+      let timer;
+      const endIn = (time) => { clearTimeout(timer); timer = setTimeout(end, time); };
+      const wake = () => endIn(Math.random() * SPREAD);
       const end = () => {
         clearTimeout(timer);
-        this.#wakers.delete(end);
+        this.#wakers.delete(wake);
         signal?.removeEventListener('abort', end);
         resolve(undefined);
       };
-      const timer = setTimeout(end, milliseconds);
-      this.#wakers.add(end);
+      endIn(milliseconds);
+      if (!isFirm) this.#wakers.add(wake);
       signal?.addEventListener('abort', end);
     });
     if (signal?.aborted) throw aborted();

@@ -1,6 +1,6 @@
 // One file on its way: sent in parts, followed until it is in place; paused, resumed, cancelled, tried again.
 
-import { FerryError, Patience, aborted, isAbort } from './ferry-request.js';
+import { FerryError, aborted, isAbort } from './ferry-request.js';
 import { Meter } from './ferry-lanes.js';
 
 /** States in which a file still travels from here. */
@@ -38,10 +38,10 @@ function changedAt({ lastModified }) {
  * @typedef {object} UploadOptions
  * @property {string} target a configured target
  * @property {string} path relative to the target's root
- * @property {'never'|'replace'} [overwrite] what happens to a file that is there; `never` where it is not given
+ * @property {'never'|'replace'} [overwrite] what happens to a file that is there; `never`
  * @property {AbortSignal} [signal] ends the sending; what the server has stays there, for another time
  * @property {(upload: Upload) => void} [onProgress] called whenever something changed
- * @property {boolean} [digest] declares the SHA-256 of the whole file; costs computing time. Off where it is not given
+ * @property {boolean} [digest] declares the SHA-256 of the whole file; costs computing time
  * @property {boolean} [times] gives the final file the time of its last change here; true
  * @property {string} [fingerprint] another mark than name, size and time of the last change
  */
@@ -59,6 +59,9 @@ export class Upload {
   #shippedMeter = new Meter();
   #lastSuccess = 0;
   #resolve = {};
+  /** The creation under way, and whether the server may know the upload though `id` is not set. */
+  #creating = null;
+  #mayBeThere = false;
 
   /** @type {string|null} the upload's identifier, once the server knows it */
   id = null;
@@ -113,7 +116,7 @@ export class Upload {
 
   /** Stops sending. What has arrived stays; what was on its way is sent again. */
   pause() {
-    if (this.state !== 'waiting' && this.state !== 'sending') return;
+    if (!this.isLocal) return;
     this.#halt();
     this.#become('paused');
   }
@@ -136,18 +139,23 @@ export class Upload {
   async cancel() {
     if (this.isEnded) return;
     this.#halt();
-    if (this.id) {
-      try {
-        await this.#client.cancel(this.id);
-      } catch (error) {
-        if (!(error instanceof FerryError)) throw error;
-        if (error.problem === 'committing') { this.#follow(); throw error; }
-        if (error.problem !== 'upload-ended' && error.status !== 404) {
-          if (this.isLocal) this.#become('paused');
-          throw error;
-        }
+    try {
+      await this.#creating?.catch(() => {});
+      // Asked again, the server tells which one it is.
+      if (!this.id && this.#mayBeThere) await this.#create();
+      if (this.id) await this.#client.cancel(this.id);
+    } catch (error) {
+      // The end was told meanwhile, or is now.
+      if (ENDED.has(error.fields?.state)) this.heard(error.fields);
+      if (this.isEnded) return;
+      if (error.problem === 'committing') { this.#follow(); throw error; }
+      if (error.status !== 404 && error.status !== 410 && (this.id || this.#mayBeThere)) {
+        if (this.isLocal) this.#become('paused');
+        throw error;
       }
     }
+    if (this.isEnded) return;
+    this.#halt();
     this.#end('cancelled', aborted());
   }
 
@@ -156,20 +164,19 @@ export class Upload {
    * @param {import('./ferry-events.js').FerryEvent & {digest?: unknown}} said
    */
   heard(said) {
+    // One that was given up for another.
+    if ((said.upload ?? said.id ?? this.id) !== this.id) return;
     this.heardAt = performance.now();
     // An answer that was overtaken by the event of the end.
     if (this.isEnded) return;
-    if (said.state === 'receiving' && this.state !== 'waiting') {
-      // While parts travel, what they are answered is newer than any event.
-      if (!this.#controller) this.receivedBytes = said.receivedBytes ?? this.receivedBytes;
-      this.shippedBytes = said.shippedBytes ?? this.shippedBytes;
-      return this.#tell();
-    }
-    if (this.#controller) return;
-    this.#shippedMeter.add((said.shippedBytes ?? 0) - this.shippedBytes);
-    this.receivedBytes = said.receivedBytes ?? this.receivedBytes;
-    this.shippedBytes = said.shippedBytes ?? this.shippedBytes;
-    const { state } = said;
+    const { state, receivedBytes = this.receivedBytes, shippedBytes = this.shippedBytes } = said;
+    const isReceiving = state === 'receiving' && this.state !== 'waiting';
+    if (this.#controller && !isReceiving) return;
+    // While parts travel, what they are answered is newer than any event.
+    if (!this.#controller) this.receivedBytes = receivedBytes;
+    this.#shippedMeter.add(shippedBytes - this.shippedBytes);
+    this.shippedBytes = shippedBytes;
+    if (isReceiving) return this.#tell();
     if (state === 'failed') {
       this.#fail(new FerryError(said.error?.reason ?? 'failed', 200, said.error?.detail ?? '', said.error ?? {}));
     } else if (state === 'done') {
@@ -197,28 +204,20 @@ export class Upload {
     this.#send(signal).catch((error) => {
       if (signal.aborted || isAbort(error)) return;
       this.#halt();
-      this.#fail(error instanceof FerryError ? error : new FerryError('internal', -1, String(error)));
+      this.#fail(error instanceof FerryError ? error : new FerryError('internal-error', -1, String(error)));
     });
   }
 
   async #send(signal) {
-    await this.#client.enter(signal);
+    await this.#client.gate.enter(signal);
     try {
       const hash = () => this.#client.lanes.digest(this.file, signal);
       const digest = this.#options.digest ? this.#attempt(signal, hash) : null;
       digest?.catch(() => {});
-      const created = await this.#attempt(signal, () => this.#client.ask('POST', '/v1/uploads', {
-        signal,
-        json: {
-          target: this.target,
-          path: this.path,
-          size: this.size,
-          fingerprint: this.#options.fingerprint ?? fingerprint(this.file),
-          overwrite: this.#options.overwrite,
-          modifiedAt: this.#options.times === false ? undefined : changedAt(this.file),
-        },
+      const created = await this.#attempt(signal, () => new Promise((resolve, reject) => {
+        signal.addEventListener('abort', reject);
+        this.#create().then(resolve, reject);
       }));
-      this.id = created.id;
       this.#client.follow(this);
       if (created.state === 'receiving' || created.error?.reason === 'part-damaged') {
         this.#become('sending');
@@ -245,9 +244,34 @@ export class Upload {
       }
       this.receivedBytes = this.size;
     } finally {
-      this.#client.leave();
+      this.#client.gate.leave();
     }
     this.#follow();
+  }
+
+  /** Asks for the upload, never twice at once. No signal ends that: nobody would know what came of it. */
+  #create() {
+    this.#mayBeThere = true;
+    return this.#creating ??= this.#client.ask('POST', '/v1/uploads', {
+      json: {
+        target: this.target,
+        path: this.path,
+        size: this.size,
+        fingerprint: this.#options.fingerprint ?? fingerprint(this.file),
+        overwrite: this.#options.overwrite,
+        modifiedAt: this.#options.times === false ? undefined : changedAt(this.file),
+      },
+    }).then((created) => {
+      if (this.#client.isSending(created.id, this)) {
+        throw new FerryError('upload-in-progress', 423, 'sent here already');
+      }
+      if (this.id !== created.id) this.#client.forget(this);
+      this.id = created.id;
+      return created;
+    }).catch((error) => {
+      if (error.isTemporary === false && error.status !== 401) this.#mayBeThere = false;
+      throw error;
+    }).finally(() => { this.#creating = null; });
   }
 
   /** Sends parts, as many at once as there are lanes. */
@@ -271,9 +295,9 @@ export class Upload {
   async #sendPart(number, partSize, signal) {
     const begin = (number - 1) * partSize;
     const blob = this.file.slice(begin, Math.min(begin + partSize, this.size));
-    await this.#attempt(signal, async () => {
+    await this.#attempt(signal, async (failures) => {
       try {
-        await this.#client.putPart(this.id, number, blob, signal, (loaded) => {
+        await this.#client.putPart(this.id, number, blob, failures, signal, (loaded) => {
           this.#sentMeter.add(loaded - (this.#inFlight.get(number) ?? 0));
           this.#inFlight.set(number, loaded);
           this.waitingFor = null;
@@ -290,8 +314,9 @@ export class Upload {
   /** Tries until it works, is refused for good, or the client's patience is at its end. */
   async #attempt(signal, work) {
     for (let failures = 0; ; failures++) {
+      if (signal.aborted) throw aborted();
       try {
-        const result = await work();
+        const result = await work(failures);
         this.#lastSuccess = performance.now();
         if (this.waitingFor) { this.waitingFor = null; this.#tell(); }
         return result;
@@ -304,7 +329,7 @@ export class Upload {
         if (error.problem === 'digest-mismatch' && failures >= 5) throw error;
         this.waitingFor = error;
         this.#tell();
-        await this.#client.wait(Patience.delay(failures, error.retryAfter), signal);
+        await this.#client.pause(failures, error.retryAfter, signal);
       }
     }
   }

@@ -2,8 +2,10 @@
 
 import { Sha256 } from './ferry-sha256.js';
 
-/** Without a byte going either way for so long, a request counts as lost; in milliseconds. */
+/** Without a byte leaving for so long, a request counts as lost; in milliseconds. */
 const STALL = 60_000;
+/** The same once all has left, which may be on its way still; twice as long after each failure. */
+const ANSWER = 180_000;
 /** What is read at once for the digest of a whole file, in bytes. */
 const PIECE = 4 << 20;
 
@@ -23,7 +25,7 @@ self.onmessage = async ({ data }) => {
   jobs.delete(data.id);
 };
 
-async function put(id, { url, blob, headers, digest, credentials }, job) {
+async function put(id, { url, blob, headers, digest, credentials, failures }, job) {
   const fields = { ...headers };
   if (digest) fields['Content-Digest'] = `sha-256=:${await base64Digest(await blob.arrayBuffer())}:`;
   // Whether it still is the file that was chosen; the request itself would not tell that from a line that was cut.
@@ -37,12 +39,15 @@ async function put(id, { url, blob, headers, digest, credentials }, job) {
       job.isOver = true;
       resolve();
     };
-    const giveUp = () => { finish({ failed: 'network' }); request.abort(); };
-    let stall = setTimeout(giveUp, STALL);
-    job.stop = () => { job.isOver = true; request.abort(); clearTimeout(stall); resolve(); };
-    request.upload.onprogress = ({ loaded }) => {
+    let stall;
+    const expect = (wait) => {
       clearTimeout(stall);
-      stall = setTimeout(giveUp, STALL);
+      stall = setTimeout(() => { finish({ failed: 'network' }); request.abort(); }, wait);
+    };
+    expect(STALL);
+    job.stop = () => { job.isOver = true; request.abort(); clearTimeout(stall); resolve(); };
+    request.upload.onprogress = ({ loaded, total }) => {
+      expect(loaded < total ? STALL : ANSWER * 2 ** Math.min(failures, 2));
       if (!job.isOver) self.postMessage({ id, loaded });
     };
     request.onload = () => finish({
@@ -51,8 +56,7 @@ async function put(id, { url, blob, headers, digest, credentials }, job) {
       type: request.getResponseHeader('Content-Type'),
       text: request.responseText,
     });
-    request.onerror = () => finish({ failed: 'network' });
-    request.onabort = () => finish({ failed: 'network' });
+    request.onerror = request.onabort = () => finish({ failed: 'network' });
     request.open('PUT', url);
     request.withCredentials = credentials;
     for (const [name, value] of Object.entries(fields)) request.setRequestHeader(name, value);

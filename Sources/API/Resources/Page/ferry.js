@@ -2,30 +2,26 @@
 
 import { FerryError, Patience, ask } from './ferry-request.js';
 import { EventStream } from './ferry-events.js';
-import { Lanes } from './ferry-lanes.js';
+import { Gate, Lanes } from './ferry-lanes.js';
 import { Upload } from './ferry-upload.js';
 
 export { FerryError, isAbort } from './ferry-request.js';
 export { Meter } from './ferry-lanes.js';
 export { fingerprint, partNumbers } from './ferry-upload.js';
 
-/** How often uploads of which nothing was heard are asked after, and for how long nothing; in milliseconds. */
-const LOOK_EVERY = 2_000, LOOK_AFTER = 20_000;
-/** How many are asked after each time. */
-const LOOKS = 4;
+/** How often uploads of which nothing was heard are asked after, for how long nothing, and how many at once. */
+const LOOK_EVERY = 2_000, LOOK_AFTER = 20_000, LOOKS = 4;
 
 /**
  * @typedef {object} ClientOptions
  * @property {string} [url] where Ferry is; where the page comes from if it is not given
- * @property {string} [token] a bearer token; without it the cookie of signIn() counts, which only goes to the page's
- *   own server
- * @property {number} [parallel] parts that travel at once at most, over all files: 1 to 5, 4 where it is not given.
- *   Browsers open six connections to one HTTP/1.1 server, and the event stream needs one
- * @property {number} [files] files that are sent at once at most; 4
+ * @property {string} [token] a bearer token; otherwise the cookie of signIn(), which goes to the page's own server only
+ * @property {number} [parallel] parts at once over all files: 1 to 5; 4. Browsers open six connections to one HTTP/1.1
+ *   server, and the event stream needs one
+ * @property {number} [files] files at once; 4
  * @property {boolean} [partDigests] whether each part carries its SHA-256; true
  * @property {number} [patience] how long trying again is worth it while nothing works, in milliseconds; ten minutes
- * @property {() => Promise<boolean>} [onUnauthorized] asked where the server does not let us in any more: true if it is
- *   worth trying again
+ * @property {() => Promise<boolean>} [onUnauthorized] asked when the session has ended: true to try again
  */
 
 /** A connection to one Ferry. Make one for a page. */
@@ -41,8 +37,6 @@ export class FerryClient {
   #followed = new Map();
   #stopListening = null;
   #looking = null;
-  #sending = 0;
-  #queue = [];
 
   /** @param {ClientOptions} [options] */
   constructor({ url = location.origin, token, parallel = 4, files = 4, partDigests = true, patience = 600_000,
@@ -53,22 +47,23 @@ export class FerryClient {
     this.#partDigests = partDigests;
     this.#onUnauthorized = onUnauthorized;
     this.parallel = Math.max(1, Math.min(5, parallel));
-    this.files = files;
+    /** @internal Lets files in that may be sent. */
+    this.gate = new Gate(() => files);
     this.patience = patience;
     this.lanes = new Lanes(this.parallel, startWorker);
     this.#events = new EventStream(async (signal) => {
       const response = await fetch(`${this.#base}/v1/events`, {
         headers: this.#headers, credentials: this.#credentials, signal, cache: 'no-store',
-      }).catch((error) => { if (signal.aborted) throw error; throw FerryError.network(); });
+      });
       if (response.ok) return response;
-      const after = response.headers.get('Retry-After');
-      if (response.status === 401 && await this.signInAgain()) throw FerryError.of(503, null, '', '0');
-      throw FerryError.of(response.status, response.headers.get('Content-Type'), await response.text(), after);
+      const text = await response.text();
+      if (response.status === 401) await this.signInAgain();
+      throw FerryError.of(response.status, null, text, response.headers.get('Retry-After'));
     });
     globalThis.addEventListener?.('online', () => this.wake());
   }
 
-  /** Ends all waiting for a better time: everything is tried now. */
+  /** Ends all waiting for a better time, but where the server asked for it. */
   wake() {
     this.#patience.wake();
     this.#events.wake();
@@ -77,16 +72,14 @@ export class FerryClient {
   // Files.
 
   /**
-   * Sends a file. Run again with the same file it goes on where it was, whether or not this page was closed meanwhile:
-   * the server is asked what it has.
+   * Sends a file. Run again with the same file it goes on where it was, after a reload too: the server is asked.
    * @param {File} file
    * @param {import('./ferry-upload.js').UploadOptions} options
    */
   upload(file, options) { return new Upload(this, file, options); }
 
   /**
-   * Tells what happens, in one stream for the page that opens itself again. An uploader sees the own uploads, an
-   * operator all.
+   * Tells what happens, in one stream for the page. An uploader sees the own uploads, an operator all.
    * @param {(event: import('./ferry-events.js').FerryEvent) => void} listener
    * @returns {() => void} ends it
    */
@@ -98,7 +91,7 @@ export class FerryClient {
   cancel(id) { return this.ask('DELETE', `/v1/uploads/${id}`); }
   /** @param {string} id */
   history(id) { return this.ask('GET', `/v1/uploads/${id}/history`); }
-  /** A page of uploads, newest first. @param {{state?: string, target?: string, cursor?: string, limit?: number}} [query] */
+  /** Newest first. @param {{state?: string, target?: string, cursor?: string, limit?: number}} [query] */
   uploads(query) { return this.ask('GET', withQuery('/v1/uploads', query)); }
 
   // Who somebody is.
@@ -137,46 +130,33 @@ export class FerryClient {
   // What Upload needs; not for others.
 
   /** @internal */
-  putPart(id, number, blob, signal, onLoaded) {
+  putPart(id, number, blob, failures, signal, onLoaded) {
     return this.lanes.put({
       url: `${this.#base}/v1/uploads/${id}/parts/${number}`,
       blob,
       headers: this.#headers,
       digest: this.#partDigests,
       credentials: false,
+      failures,
     }, signal, onLoaded);
   }
 
   /** @internal */
-  wait(milliseconds, signal) { return this.#patience.wait(milliseconds, signal); }
+  wait(milliseconds) { return this.#patience.wait(milliseconds); }
+  /** @internal */
+  pause(failures, retryAfter, signal) { return this.#patience.pause(failures, retryAfter, signal); }
 
-  /** @internal Whether trying again is worth it; asks once for all who need to know. */
+  /** @internal Asks once for all who need to know. */
   signInAgain() {
     if (!this.#onUnauthorized) return Promise.resolve(false);
     this.#signingIn ??= this.#onUnauthorized().finally(() => { this.#signingIn = null; });
     return this.#signingIn;
   }
 
-  /** @internal Waits until a file may be sent. */
-  async enter(signal) {
-    if (this.#sending < this.files) {
-      this.#sending++;
-      return;
-    }
-    // Whoever leaves hands the place on.
-    await new Promise((resolve, reject) => {
-      const entry = { resolve, isGone: false };
-      signal.addEventListener('abort', () => { entry.isGone = true; reject(signal.reason); }, { once: true });
-      this.#queue.push(entry);
-    });
-  }
-
-  /** @internal */
-  leave() {
-    let next;
-    do { next = this.#queue.shift(); } while (next?.isGone);
-    if (next) next.resolve();
-    else this.#sending--;
+  /** @internal Whether another of this page sends what has this identifier. */
+  isSending(id, upload) {
+    const other = this.#followed.get(id) ?? upload;
+    return other !== upload && (other.state === 'sending' || other.state === 'waiting');
   }
 
   /** @internal */
@@ -184,7 +164,7 @@ export class FerryClient {
     upload.heardAt = performance.now();
     this.#followed.set(upload.id, upload);
     this.#stopListening ??= this.watch((event) => {
-      // The server is back: whatever waits for it need not wait any longer.
+      // The server is back.
       if (event.type === 'open') this.#patience.wake();
       else this.#followed.get(event.upload)?.heard(event);
     });
@@ -193,7 +173,7 @@ export class FerryClient {
 
   /** @internal */
   forget(upload) {
-    if (upload.id) this.#followed.delete(upload.id);
+    if (this.#followed.get(upload.id) === upload) this.#followed.delete(upload.id);
     if (this.#followed.size > 0) return;
     this.#stopListening?.();
     this.#stopListening = null;
@@ -201,19 +181,21 @@ export class FerryClient {
     this.#looking = null;
   }
 
-  /** @internal Asks how one stands; nothing comes of it where the server does not answer. */
+  /** @internal Asks how one stands. */
   async look(upload) {
+    const { id } = upload;
     try {
-      upload.heard(await this.status(upload.id));
+      upload.heard(await this.status(id));
     } catch (error) {
-      if (error.status === 404) upload.heard({ type: 'gone', state: 'expired' });
+      if (error.status === 404) upload.heard({ type: 'gone', upload: id, state: 'expired' });
     }
   }
 
   /** Events may be lost, and a stream's beginning shows the newest uploads only. */
   #lookAtSilent() {
     const now = performance.now();
-    const silent = [...this.#followed.values()].filter((upload) => now - upload.heardAt > LOOK_AFTER && !upload.isLocal)
+    const silent = [...this.#followed.values()]
+      .filter((upload) => now - upload.heardAt > LOOK_AFTER && !upload.isLocal)
       .sort((one, other) => one.heardAt - other.heardAt).slice(0, LOOKS);
     for (const upload of silent) {
       upload.heardAt = now;
@@ -231,6 +213,10 @@ function withQuery(path, query = {}) {
 const trusted = globalThis.trustedTypes?.createPolicy?.('ferry', { createScriptURL: (url) => url });
 
 function startWorker() {
-  const url = new URL('ferry-worker.js', import.meta.url).href;
+  let url = new URL('ferry-worker.js', import.meta.url).href;
+  // A worker has to be of the page's origin; what it imports has not.
+  if (new URL(url).origin !== location.origin) {
+    url = URL.createObjectURL(new Blob([`import ${JSON.stringify(url)}`], { type: 'text/javascript' }));
+  }
   return new Worker(trusted ? trusted.createScriptURL(url) : url, { type: 'module', name: 'ferry' });
 }

@@ -67,9 +67,11 @@ export function ago(text) {
   return relative.format(-Math.round(seconds / 86_400), 'day');
 }
 
+/** What is no sign at all, or turns the writing round; but for what joins letters and chooses between their forms. */
+const UNSEEN = /(?![\u200c\u200d\ufe00-\ufe0f\u{e0100}-\u{e01ef}])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{DI}]/gu;
+
 /**
- * A name as it may be shown: what would turn the writing round, or is no sign at all, becomes visible.
- * @param {string} name
+ * A name, or what a server wrote, as it may be shown: what cannot be seen becomes visible.
+ * @param {unknown} text
  */
-export const shown = (name) =>
-  name.replace(/[\u0000-\u001f\u007f-\u009f\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff]/g, '\ufffd');
+export const shown = (text) => String(text ?? '').replace(UNSEEN, '\ufffd');

@@ -1,8 +1,8 @@
 // Dead letters: why each stands still, sending one, some or all on their way again, and giving them up.
 
-import { announce, by, client, confirm, iconButton, make, t } from './page.js';
+import { announce, by, client, confirm, iconButton, make, t, why } from './page.js';
 import { Rows, set, say } from './rows.js';
-import { reasonText, showDetail } from './ops-live.js';
+import { showDetail } from './ops-live.js';
 import * as format from './format.js';
 
 /** The most that are shown; "all matching" means all there are, shown or not. */
@@ -18,7 +18,10 @@ export class DeadLetters {
   #chosen = new Set();
   #rows;
   #timer = 0;
-  #number = 0;
+  /** Ends when the latest reading has ended. */
+  #last = Promise.resolve();
+  /** The reading that is to begin then. @type {Promise<void>|null} */
+  #next = null;
 
   constructor() {
     this.#rows = new Rows(by('dead-rows'), {
@@ -48,23 +51,32 @@ export class DeadLetters {
     return { ...(reason && { reason }), ...(target && { target }) };
   }
 
-  async load() {
-    const number = ++this.#number;
-    const found = [];
+  /** Reads the list, once it is not being read: all who ask meanwhile have the same answer. */
+  load() {
+    return this.#next ??= this.#last.then(() => {
+      this.#next = null;
+      const reading = this.#read();
+      this.#last = reading.catch(() => {});
+      return reading;
+    });
+  }
+
+  async #read() {
+    const filter = this.#filter, found = [];
     let cursor;
     do {
-      const page = await client.deadLetters({ ...this.#filter, limit: 1000, cursor });
+      const page = await client.deadLetters({ ...filter, limit: 1000, cursor });
       found.push(...page.deadLetters);
       cursor = page.next ?? undefined;
     } while (cursor && found.length < MOST);
-    // A later question has been answered already.
-    if (number !== this.#number) return;
+    // Another question has been asked meanwhile.
+    if (JSON.stringify(filter) !== JSON.stringify(this.#filter)) return;
     // The same objects for the same letters, so that their rows stay.
     const known = new Map(this.#letters.map((letter) => [letter.id, letter]));
     this.#letters = found.map((letter) => (known.has(letter.id) ? Object.assign(known.get(letter.id), letter) : letter));
     const ids = new Set(found.map(({ id }) => id));
     for (const id of this.#chosen) if (!ids.has(id)) this.#chosen.delete(id);
-    if (Object.keys(this.#filter).length === 0) {
+    if (Object.keys(filter).length === 0) {
       const text = format.count(found.length) + (cursor ? '+' : '');
       say(by('dead-count'), text);
       by('dead-count').className = found.length > 0 ? 'bad-text' : '';
@@ -92,9 +104,12 @@ export class DeadLetters {
     by('dead-all').checked = chosen > 0 && chosen === listed.length;
     by('dead-all').indeterminate = chosen > 0 && chosen < listed.length;
     by('dead-all').disabled = listed.length === 0;
-    say(by('dead-selected'), chosen > 0 ? t('selected', { count: format.count(chosen), n: chosen }) : '');
+    const isSearch = by('dead-search').value.trim() !== '';
+    say(by('dead-selected'), chosen > 0 ? t('selected', { count: format.count(chosen), n: chosen })
+      : isSearch ? t('searchSelects') : '');
     for (const id of ['dead-replay', 'dead-discard']) by(id).disabled = chosen === 0;
-    by('dead-matching').disabled = this.#letters.length === 0;
+    // The server knows nothing of the search: all would be replayed, also what is not in sight.
+    by('dead-matching').disabled = isSearch || this.#letters.length === 0;
   }
 
   #make() {
@@ -121,11 +136,13 @@ export class DeadLetters {
     set(box, 'aria-label', t('select', { name }));
     say(names.children[0], name);
     names.children[0].title = name;
-    say(names.children[1], [upload.target, upload.owner, upload.size === null ? '' : format.bytes(upload.size)].filter(Boolean).join(' · '));
+    const size = upload.size === null ? '' : format.bytes(upload.size);
+    say(names.children[1], [upload.target, format.shown(upload.owner), size].filter(Boolean).join(' · '));
     const error = letter.lastError ?? { reason: letter.reason, detail: '' };
-    say(state.children[0].firstChild, reasonText(error));
-    say(state.children[1], error.detail);
-    state.children[1].title = error.detail;
+    say(state.children[0].firstChild, why(error));
+    const detail = format.shown(error.detail);
+    say(state.children[1], detail);
+    state.children[1].title = detail;
     const tries = (letter.attempts ?? 0) + 1;
     say(when.children[0], letter.failedAt ? format.ago(letter.failedAt) : '');
     say(when.children[1], t('tried', { n: tries }));
@@ -137,20 +154,21 @@ export class DeadLetters {
   }
 
   async #replay(letters) {
-    await this.#each(letters, (letter) => client.replay(letter.id), (letter) => announce(t('replaySaid', { name: format.shown(letter.upload.path) })));
+    await this.#each(letters, ({ id }) => client.replay(id), (name) => announce(t('replaySaid', { name })));
   }
 
   async #discard(letters) {
     const count = letters.length;
     if (!await confirm(t('discardTitle', { count: format.count(count), n: count }), t('discardText'), t('discard'))) return;
-    await this.#each(letters, (letter) => client.discard(letter.id), () => {});
+    await this.#each(letters, ({ id }) => client.discard(id), () => {});
   }
 
   /** A few at a time; what does not work is told. */
   async #each(letters, deed, then) {
     for (let at = 0; at < letters.length; at += 8) {
       await Promise.all(letters.slice(at, at + 8).map(async (letter) => {
-        try { await deed(letter); then(letter); } catch (error) { announce(`${format.shown(letter.upload.path)}: ${error.message}`); }
+        const name = format.shown(letter.upload.path);
+        try { await deed(letter); then(name); } catch (error) { announce(`${name}: ${why(error)}`); }
       }));
     }
     await this.load().catch(() => {});
@@ -175,7 +193,10 @@ export class DeadLetters {
         result.textContent = dryRun ? t('dryResult', { count: format.count(summary.matched), n: summary.matched })
           : t('replayResult', { replayed: format.count(summary.replayed), skipped: format.count(skipped) });
         if (!dryRun) { announce(result.textContent); dialog.close(); this.soon(); }
-      } catch (error) { result.textContent = error.message; }
+      } catch (error) {
+        // Here it is a number that is not accepted, and no name.
+        result.textContent = error.problem === 'invalid-request' ? format.shown(error.message) : why(error);
+      }
     };
     by('replay-dry').addEventListener('click', () => ask(true));
     dialog.querySelector('form').addEventListener('submit', (event) => { event.preventDefault(); ask(false); });

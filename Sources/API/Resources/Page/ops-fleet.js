@@ -41,7 +41,8 @@ function fillTarget(card, target, queues) {
   const [tone, word] = target.reachable === null ? ['', 'unknown'] : target.reachable ? ['good', 'reachable'] : ['bad-text', 'unreachable'];
   head.lastChild.className = `pill ${tone}`;
   head.lastChild.textContent = t(word);
-  const told = target.facts;
+  // What the target says of itself is as strange as a file's name.
+  const told = Object.fromEntries(Object.entries(target.facts).map(([name, value]) => [name, format.shown(value)]));
   const values = {
     ...told,
     sessions: format.count(target.sessions),
@@ -54,7 +55,8 @@ function fillTarget(card, target, queues) {
       : `${format.count(queue.messages)} · ${t('consumers')} ${format.count(queue.consumers ?? 0)}`));
   facts.replaceChildren(
     ...fact(t('breaker'), target.breaker === null ? '' : hasText(`breaker.${target.breaker}`) ? t(`breaker.${target.breaker}`) : target.breaker),
-    ...FIRST.flatMap((name) => fact(t(`fact.${name}`), values[name])), ...depths, ...fact(t('lastError'), target.error),
+    ...FIRST.flatMap((name) => fact(t(`fact.${name}`), values[name])), ...depths,
+    ...fact(t('lastError'), format.shown(target.error)),
     ...fact(t('seen'), target.seenAt ? format.ago(target.seenAt) : ''));
   const others = Object.entries(told).filter(([name]) => !FIRST.includes(name) && name !== 'mergeReason').sort(([one], [other]) => (one < other ? -1 : 1));
   more.hidden = others.length === 0;

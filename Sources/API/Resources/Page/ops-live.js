@@ -1,6 +1,7 @@
 // All uploads on their way: the server's list, kept by its events; one upload's story.
 
-import { announce, by, client, confirm, glyph, iconButton, make, t } from './page.js';
+import { announce, by, client, confirm, glyph, iconButton, make, t, why } from './page.js';
+import { Patience } from './ferry-request.js';
 import { Rows, set, say } from './rows.js';
 import * as format from './format.js';
 
@@ -11,6 +12,8 @@ const LIVE = new Set(STATES);
 const MOST = 10_000;
 /** How long one that has ended stays to be seen, in milliseconds. */
 const LINGER = 8_000;
+/** How often the list is read again, for events may be lost; in milliseconds. */
+const REREAD = 60_000;
 
 /** What changes while an upload is on its way. */
 const moving = ({ state, size, receivedBytes, shippedBytes, error, updatedAt }) =>
@@ -62,18 +65,19 @@ export class LiveUploads {
       if (event.type === 'open') return this.#load();
       if (event.upload) this.#heard(event);
     });
+    setInterval(() => { if (!document.hidden) this.#load(); }, REREAD * (0.8 + Math.random() * 0.4));
   }
 
-  /** Reads the whole list: at the beginning, and whenever the stream was interrupted. */
+  /** Reads the whole list: at the beginning, whenever the stream was interrupted, and now and then. */
   async #load() {
     this.#isStale = true;
     if (this.#news) return;
-    while (this.#isStale) {
+    for (let failures = 0; this.#isStale; failures++) {
       this.#isStale = false;
       this.#news = new Set();
-      try { this.#take(await readAll()); } catch {
+      try { this.#take(await readAll()); } catch (error) {
         this.#isStale = true;
-        await client.wait(2_000);
+        await client.wait(Patience.delay(failures, error.retryAfter));
       }
     }
     this.#news = null;
@@ -82,6 +86,8 @@ export class LiveUploads {
   /** Takes over what was read. What events told meanwhile is newer: they go on from there. */
   #take(found) {
     const list = new Map(found.map((upload) => [upload.id, upload]));
+    // What has ended meanwhile stays away.
+    for (const id of this.#news) if (!this.#uploads.has(id)) list.delete(id);
     for (const [id, known] of this.#uploads) {
       const read = list.get(id);
       // The same objects for the same uploads, so that their rows stay.
@@ -98,6 +104,7 @@ export class LiveUploads {
     const id = event.upload;
     let upload = this.#uploads.get(id);
     if (!upload) {
+      if (!LIVE.has(event.state)) this.#news?.add(id);
       if (!LIVE.has(event.state) || this.#news && event.type === 'snapshot') return;
       upload = { id, owner: event.owner, target: event.target, path: event.path, createdAt: event.at };
       this.#uploads = new Map([[id, upload], ...this.#uploads]);
@@ -171,7 +178,7 @@ function fillRow(row, upload) {
   say(names.children[0], name);
   names.children[0].title = name;
   say(names.children[1], [upload.target, upload.size === null ? '' : format.bytes(upload.size)].filter(Boolean).join(' · '));
-  say(owner, upload.owner);
+  say(owner, format.shown(upload.owner));
   const size = upload.size ?? Math.max(upload.receivedBytes, 1);
   const [receivedText, shippedText, receivedTrack, shippedTrack, dot] = stages.children;
   for (const [text, label, track, bytes] of [[receivedText, 'received', receivedTrack, upload.receivedBytes],
@@ -185,17 +192,11 @@ function fillRow(row, upload) {
   dot.classList.toggle('busy', upload.state === 'merging' || upload.state === 'committing');
   dot.classList.toggle('whole', upload.state === 'done');
   say(state.children[0].firstChild, t(`state.${upload.state}`));
-  say(state.children[1], upload.error ? reasonText(upload.error) : upload.updatedAt ? format.time(upload.updatedAt) : '');
-  state.children[1].title = upload.error?.detail ?? '';
+  say(state.children[1], upload.error ? why(upload.error) : upload.updatedAt ? format.time(upload.updatedAt) : '');
+  state.children[1].title = format.shown(upload.error?.detail);
   const label = t('details', { name });
   set(buttons.firstChild, 'aria-label', label);
   set(buttons.firstChild, 'title', label);
-}
-
-/** @param {{reason: string, detail: string}} error */
-export function reasonText({ reason, detail }) {
-  const text = t(`reason.${reason}`);
-  return text.startsWith('reason.') ? detail || reason : text;
 }
 
 const EVENT_TONES = { failed: 'bad', damaged: 'bad', retried: 'warn', restarted: 'warn', done: 'good', expired: 'bad' };
@@ -206,13 +207,13 @@ export async function showDetail(id) {
   let upload, history = [];
   try {
     [upload, { history }] = await Promise.all([client.status(id), client.history(id)]);
-  } catch (error) { return announce(error.message); }
+  } catch (error) { return announce(why(error)); }
   const name = format.shown(upload.path);
   const fact = (label, value) => (value === null || value === undefined || value === '' ? [] : [make('dt', {}, t(label)), make('dd', {}, value)]);
   const canCancel = ['receiving', 'shipping', 'merging', 'failed'].includes(upload.state);
   const cancel = async () => {
     if (!await confirm(t('cancelTitle'), t('cancelText', { name }), t('cancelUpload'))) return;
-    try { await client.cancel(id); dialog.close(); } catch (error) { announce(error.message); }
+    try { await client.cancel(id); dialog.close(); } catch (error) { announce(why(error)); }
   };
   const close = iconButton('close', t('close'), () => dialog.close());
   // Where the focus begins: the story is read from its top.
@@ -220,8 +221,9 @@ export async function showDetail(id) {
   dialog.replaceChildren(make('div', {},
     make('div.line', {}, make('h2', { id: 'detail-title' }, name), close),
     make('dl.facts', {},
-      ...fact('state', t(`state.${upload.state}`)), ...fact('reason', upload.error ? reasonText(upload.error) : ''),
-      ...fact('lastError', upload.error?.detail), ...fact('target', upload.target), ...fact('owner', upload.owner),
+      ...fact('state', t(`state.${upload.state}`)), ...fact('reason', upload.error ? why(upload.error) : ''),
+      ...fact('lastError', format.shown(upload.error?.detail)), ...fact('target', upload.target),
+      ...fact('owner', format.shown(upload.owner)),
       ...fact('size', upload.size === null ? '' : format.bytes(upload.size)),
       ...fact('received', [format.bytes(upload.receivedBytes), upload.receivedParts].filter(Boolean).join(' · ')),
       ...fact('shipped', [format.bytes(upload.shippedBytes), upload.shippedParts].filter(Boolean).join(' · ')),
@@ -233,13 +235,13 @@ export async function showDetail(id) {
     make('h3', {}, t('history')),
     history.length === 0 ? make('p.soft', {}, t('noHistory')) : make('ol.timeline', {}, ...history.map((entry) => {
       const more = [
-        entry.by ? t('by', { who: entry.by }) : '', entry.job ? t(entry.job.kind) : '',
+        entry.by ? t('by', { who: format.shown(entry.by) }) : '', entry.job ? t(entry.job.kind) : '',
         entry.attempt ? t('attempt', { n: entry.attempt + 1 }) : '',
       ].filter((text) => text).join(' · ');
       return make('li', { 'data-tone': EVENT_TONES[entry.event] ?? '' },
         make('strong', {}, t(`event.${entry.event}`)),
         make('span', {}, make('time', { datetime: entry.at }, format.time(entry.at)), more ? ` · ${more}` : ''),
-        entry.error ? make('span', {}, `${reasonText(entry.error)}: ${entry.error.detail}`) : null);
+        entry.error ? make('span', {}, `${why(entry.error)}: ${format.shown(entry.error.detail)}`) : null);
     })),
     canCancel && make('div.actions', {}, make('button.button.danger', { type: 'button', click: cancel }, t('cancelUpload')))));
   if (!dialog.open) dialog.showModal();

@@ -71,7 +71,8 @@ async function showService() {
   // 503 has a document too.
   const response = await fetch('/readyz', { cache: 'no-store', signal: AbortSignal.timeout(30_000) });
   const { status, checks } = await response.json();
-  const bad = Object.entries(checks).filter(([, check]) => !check.ok).map(([name, check]) => `${name}: ${check.detail}`);
+  const bad = Object.entries(checks).filter(([, check]) => !check.ok)
+    .map(([name, check]) => `${t(name)}: ${t(format.shown(check.detail))}`);
   say(by('service'), hasText(`service.${status}`) ? t(`service.${status}`) : status);
   by('service').className = status === 'ready' ? 'good' : status === 'degraded' ? 'warn-text' : 'bad-text';
   say(by('service-more'), bad.length > 0 ? bad.join(' · ') : t('serviceOk'));

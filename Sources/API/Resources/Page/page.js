@@ -1,7 +1,9 @@
 // What both pages share: their language, making elements, signing in and out, the connection's state.
 
 import { FerryClient } from './ferry.js';
+import { Patience } from './ferry-request.js';
 import { TEXTS } from './texts.js';
+import { shown } from './format.js';
 
 const GLYPHS = {
   pause: 'M9 6v12M15 6v12', play: 'M8 5.500v13l10.500-6.500z', close: 'M6 6l12 12M18 6L6 18', check: 'M5 12.500l4.500 4.500L19 7.500',
@@ -30,6 +32,15 @@ export function t(key, values = {}) {
 
 /** Whether there is such a text. @param {string} key */
 export const hasText = (key) => key in TEXTS.en;
+
+/**
+ * What went wrong, in the user's language where it has words for it.
+ * @param {{reason?: string, problem?: string, detail?: string, message?: string}} error of an upload, or a FerryError
+ */
+export function why({ reason, problem, detail, message }) {
+  const name = reason ?? problem;
+  return hasText(`reason.${name}`) ? t(`reason.${name}`) : shown(detail || message || name);
+}
 
 /** Puts the user's language where the document has English. */
 function translate() {
@@ -115,7 +126,9 @@ async function signInAgain() {
 function signIn() {
   asking ??= new Promise((resolve) => {
     const dialog = by('sign-in'), field = by('token'), error = by('sign-in-error');
-    dialog.addEventListener('cancel', (event) => event.preventDefault());
+    dialog.oncancel = (event) => event.preventDefault();
+    // Browsers let nobody prevent it twice.
+    dialog.onclose = () => { if (asking && !dialog.open) dialog.showModal(); };
     dialog.querySelector('form').onsubmit = async (event) => {
       event.preventDefault();
       error.textContent = '';
@@ -125,14 +138,13 @@ function signIn() {
         field.value = '';
         // Somebody else's list must not be gone on with.
         if (before && before !== person.owner) return location.reload();
-        dialog.close();
         asking = null;
+        dialog.close();
         show();
         client.wake();
         resolve(true);
       } catch (problem) {
-        error.textContent = problem.status === 401 || problem.status === 422 ? t('signInRefused')
-          : problem.status === 0 || problem.status === 503 ? t('signInAway') : problem.message;
+        error.textContent = [401, 422].includes(problem.status) ? t('signInRefused') : why(problem);
         field.focus();
         field.select();
       }
@@ -144,7 +156,7 @@ function signIn() {
 }
 
 function show() {
-  by('owner').textContent = person.owner;
+  by('owner').textContent = shown(person.owner);
   by('who').hidden = false;
   by('sign-out').hidden = person.credential !== 'session';
   by('to-ops').hidden = !person.roles.includes('operator');
@@ -160,21 +172,15 @@ function show() {
 export async function begin(role) {
   translate();
   for (const element of document.querySelectorAll('[data-glyph]')) element.prepend(glyph(element.dataset.glyph));
-  by('sign-out').addEventListener('click', async () => {
-    try { await client.signOut(); } catch { /* The session ends by itself. */ }
-    // What was sent stays on the server; nothing of it stays here.
-    onbeforeunload = null;
-    location.reload();
-  });
+  by('sign-out').addEventListener('click', signOut);
   for (let failures = 0; !person; failures++) {
     try {
       person = await client.session();
     } catch (problem) {
-      if (problem.status === 401) await signIn();
-      else {
-        by('away').hidden = false;
-        await client.wait(Math.min(8000, 500 * 2 ** failures));
-      }
+      const isAway = problem.status !== 401;
+      by('away').hidden = !isAway;
+      if (isAway) by('main').hidden = false;
+      await (isAway ? client.wait(Patience.delay(Math.min(failures, 4), problem.retryAfter)) : signIn());
     }
   }
   by('away').hidden = true;
@@ -184,6 +190,19 @@ export async function begin(role) {
   by('page').hidden = !isFit;
   if (isFit) watchConnection();
   return isFit;
+}
+
+async function signOut() {
+  try { await client.signOut(); } catch (problem) {
+    // A session that is not known has ended.
+    if (problem.status !== 401) {
+      if (await confirm(t('signOutFailed'), t('signOutText'), t('signOut'))) signOut();
+      return;
+    }
+  }
+  // What was sent stays on the server; nothing of it stays here.
+  onbeforeunload = null;
+  location.reload();
 }
 
 function watchConnection() {

@@ -3,14 +3,6 @@
 /** Rows beyond the edges that exist too. */
 const BEYOND = 6;
 
-/**
- * @template Item
- * @typedef {object} RowsOptions
- * @property {() => HTMLElement} make a row, empty
- * @property {(row: HTMLElement, item: Item) => void} fill shows an item in a row
- * @property {(item: Item) => void} [open] Enter was pressed on a row
- */
-
 /** @template Item */
 export class Rows {
   #list;
@@ -30,7 +22,8 @@ export class Rows {
 
   /**
    * @param {HTMLElement} list an `ol`
-   * @param {RowsOptions<Item>} options
+   * @param {{make: () => HTMLElement, fill: (row: HTMLElement, item: Item) => void, open?: (item: Item) => void}}
+   *   options an empty row; showing an item in one; what Enter does
    */
   constructor(list, options) {
     this.#list = list;

@@ -1,26 +1,27 @@
 // The files of the upload page: what each is, what stands in its row, and what can be done about it.
 
-import { announce, client, glyph, iconButton, make, t } from './page.js';
+import { announce, client, glyph, hasText, iconButton, make, t, why } from './page.js';
 import { set, say } from './rows.js';
 import * as format from './format.js';
 
 /** Problems of a file that choosing it again, or waiting, does not mend. */
-const FINAL = new Set(['invalid-request', 'too-large', 'target-unknown', 'forbidden', 'part-conflict', 'digest-mismatch']);
-/** How long to leave a path alone that somebody else's upload holds, in milliseconds. */
+const FINAL = ['invalid-request', 'too-large', 'target-unknown', 'forbidden', 'part-conflict', 'digest-mismatch'];
+/** How long to leave a path alone that somebody else's upload holds, at least; in milliseconds. */
 const BUSY_PAUSE = 10_000;
 
 /** One file: of this page, of the server's list, or both. */
 export class Item {
-  /** @type {File|null} */
-  file = null;
   /** @type {import('./ferry-upload.js').Upload|null} */
   upload = null;
   /** @type {any} the server's own word, where this page does not send it */
   remote = null;
   isSkipped = false;
+  /** What to do where the file exists, for all that was chosen with it. @type {{what?: 'replace'|'skip'}} */
+  wish = {};
   /** When the server last told of `remote`, by performance.now(). */
   heardAt = performance.now();
   #told = '';
+  #timer = 0;
 
   /**
    * @param {{target: string, path: string, size: number|null}} place
@@ -36,18 +37,17 @@ export class Item {
     this.folder = format.shown(path.slice(0, Math.max(0, slash)));
   }
 
-  /** Whether choosing a file for this place again makes a difference. */
+  /** Whether choosing its file again makes a difference. */
   get takesFile() { return ['needed', 'failed', 'different', 'busy'].includes(this.phase); }
 
   /** Begins to send the file, or goes on. @param {File} file @param {object} [options] */
   send(file, options = {}) {
-    this.file = file;
     this.size = file.size;
-    const overwrite = this.remote?.overwrite ?? 'never';
-    const fingerprint = this.remote?.fingerprint ?? undefined;
+    const { overwrite = 'never', fingerprint } = this.remote ?? {};
     this.remote = null;
     this.isSkipped = false;
     if (this.upload) client.forget(this.upload);
+    this.upload = null;
     this.upload = client.upload(file, {
       target: this.target, path: this.path, overwrite, fingerprint, ...options, onProgress: () => this.#changed(),
     });
@@ -60,10 +60,13 @@ export class Item {
     const isNews = phase !== this.#told;
     if (isNews) {
       this.#told = phase;
-      if (phase === 'busy') setTimeout(() => { if (this.phase === 'busy') this.upload.retry(); }, BUSY_PAUSE);
-      if (phase === 'done') announce(t('saysDone', { name: this.name }));
-      if (phase === 'failed') announce(t('saysFailed', { name: this.name }));
-      if (phase === 'exists') announce(t('saysExists', { name: this.name }));
+      clearTimeout(this.#timer);
+      if (phase === 'busy') {
+        const pause = Math.max(BUSY_PAUSE, this.error.retryAfter ?? 0) * (1 + Math.random() / 4);
+        this.#timer = setTimeout(() => this.upload.retry(), pause);
+      }
+      const says = { done: 'saysDone', failed: 'saysFailed', exists: 'saysExists' }[phase];
+      if (says) announce(t(says, { name: this.name }));
     }
     this.onChange(isNews);
   }
@@ -78,20 +81,17 @@ export class Item {
       return remote.state;
     }
     if (upload.state === 'failed') {
-      const { problem } = upload.error;
-      if (problem === 'target-exists') return 'exists';
-      if (problem === 'upload-in-progress') return 'busy';
-      if (problem === 'different-content') return 'different';
-      return 'failed';
+      return { 'target-exists': 'exists', 'upload-in-progress': 'busy', 'different-content': 'different' }[
+        upload.error.problem] ?? 'failed';
     }
     return upload.state === 'waiting' && !upload.waitingFor ? 'waiting'
       : upload.isLocal && upload.waitingFor ? 'away' : upload.state;
   }
 
-  get error() { return this.upload ? this.upload.error : this.remote?.error; }
+  get error() { return (this.upload ?? this.remote)?.error; }
   get sentBytes() { return this.upload ? this.upload.sentBytes : this.remote.receivedBytes; }
   get shippedBytes() { return this.upload ? this.upload.shippedBytes : this.remote.shippedBytes; }
-  get id() { return this.upload ? this.upload.id : this.remote?.id; }
+  get id() { return (this.upload ?? this.remote)?.id; }
 
   /** Which of the list's filters it belongs to. */
   get group() {
@@ -107,17 +107,20 @@ export class Item {
 
   get canPause() { return ['waiting', 'sending', 'away'].includes(this.phase); }
   get canResume() { return this.phase === 'paused'; }
-  get canRetry() {
-    if (this.phase === 'busy') return true;
-    return this.phase === 'failed' && Boolean(this.upload) && this.error.status !== 200;
+  /** Whether the server lacks what this page could send. */
+  get isUnsent() {
+    const { upload, error } = this;
+    return Boolean(upload) && !this.isSkipped
+      && (upload.isLocal || upload.state === 'failed' && (error.status !== 200 || error.problem === 'part-damaged'));
   }
+  get canRetry() { return ['busy', 'failed'].includes(this.phase) && this.isUnsent; }
   get canCancel() { return this.group !== 'over' && this.phase !== 'committing'; }
 
   pause() { this.upload?.pause(); }
   resume() { this.upload?.resume(); }
   replace() {
     if (this.upload) this.upload.retry({ overwrite: 'replace' });
-    else this.#again({ overwrite: 'replace' });
+    else this.#again();
   }
 
   /** Leaves the file that is there as it is. */
@@ -131,7 +134,11 @@ export class Item {
     const { problem, fields } = this.error ?? {};
     // What is there is another file's, or an earlier state of this one: it makes place.
     if (problem === 'different-content' && fields.upload) await client.cancel(String(fields.upload)).catch(() => {});
-    if (problem === 'part-conflict' && this.id) await client.cancel(this.id).catch(() => {});
+    if (problem === 'part-conflict' && this.id) {
+      // Its end is not the file's.
+      client.forget(this.upload);
+      await client.cancel(this.id).catch(() => {});
+    }
     this.upload?.retry();
   }
 
@@ -140,49 +147,61 @@ export class Item {
       if (this.upload) await this.upload.cancel();
       else {
         await client.cancel(this.remote.id);
-        this.remote = { ...this.remote, state: 'cancelled', error: null };
+        this.#ended('cancelled');
       }
     } catch (error) {
-      announce(error.problem === 'committing' ? t('tooLate', { name: this.name }) : error.message);
+      if (!this.upload && this.heardGone(error)) return;
+      announce(error.problem === 'committing' ? t('tooLate', { name: this.name }) : why(error));
     }
     this.onChange(true);
   }
 
-  /** A failed upload of an earlier visit needs no bytes: creating it again with another wish is enough. */
-  async #again(options) {
-    const { target, path, size, fingerprint } = this.remote;
-    this.remote = { ...this.remote, state: 'shipping', error: null };
+  #ended(state) { this.remote = { ...this.remote, state, error: null }; }
+
+  /** Takes the server's answer that it has ended; whether it is one. @param {any} error */
+  heardGone({ status, fields }) {
+    if (status !== 404 && status !== 410) return false;
+    this.#ended(fields.state ?? 'expired');
+    this.onChange(true);
+    return true;
+  }
+
+  /** An upload of an earlier visit needs no bytes: creating it again with another wish is enough. */
+  async #again() {
+    const before = this.remote;
+    const { target, path, size, fingerprint } = before;
+    this.#ended('shipping');
     try {
-      this.remote = await client.ask('POST', '/v1/uploads', { json: { target, path, size, fingerprint, ...options } });
-    } catch (error) { announce(error.message); }
+      const json = { target, path, size, fingerprint, overwrite: 'replace' };
+      this.remote = await client.ask('POST', '/v1/uploads', { json });
+    } catch (error) {
+      this.remote = before;
+      this.wish = {};
+      announce(why(error));
+    }
     this.onChange(true);
   }
 }
 
 /** What stands in a row: a tone, a line and a smaller one. @param {Item} item */
 function words(item) {
-  const { upload, error } = item;
-  switch (item.phase) {
-    case 'waiting': return ['', t('waiting'), ''];
-    case 'paused': return ['', t('paused'), t('sentOf', { sent: format.bytes(item.sentBytes), size: format.bytes(item.size) })];
+  const { phase, upload } = item, more = `${phase}What`;
+  switch (phase) {
+    case 'paused':
+      return ['', t(phase), t('sentOf', { sent: format.bytes(item.sentBytes), size: format.bytes(item.size) })];
     case 'sending':
-      return ['live', upload.rate > 0 ? t('sending', { rate: format.rate(upload.rate) }) : t('sendingSoon'), left(upload.remaining)];
-    case 'away': return ['warn', upload.waitingFor.problem === 'staging-full' ? t('noRoom') : t('retrying'), upload.waitingFor.problem === 'network' ? t('noAnswer') : upload.waitingFor.message];
-    case 'shipping': return ['live', t('shipping'), upload?.waitingFor ? t('targetWaits') : left(upload?.remaining)];
-    case 'merging': return ['live', t('merging'), ''];
-    case 'committing': return ['live', t('committing'), ''];
-    case 'done': return ['good', t('done'), ''];
-    case 'exists': return ['warn', t('exists'), t('existsWhat')];
-    case 'busy': return ['warn', t('busy'), t('busyWhat')];
-    case 'different': return ['warn', t('different'), t('differentWhat')];
-    case 'needed': return ['warn', t('needed'), t('neededWhat')];
-    case 'skipped': return ['', t('skipped'), t('skippedWhat')];
-    case 'cancelled': return ['', t('cancelled'), ''];
-    case 'expired': return ['', t('expired'), ''];
+      return ['live', upload.rate > 0 ? t(phase, { rate: format.rate(upload.rate) }) : t('sendingSoon'),
+        left(upload.remaining)];
+    case 'away': {
+      const { problem } = upload.waitingFor;
+      return ['warn', t(problem === 'staging-full' ? 'noRoom' : 'retrying'),
+        problem === 'network' ? t('noAnswer') : why(upload.waitingFor)];
+    }
+    case 'shipping': return ['live', t(phase), upload?.waitingFor ? t('targetWaits') : left(upload?.remaining)];
+    case 'failed': return ['bad', t(phase), item.error ? why(item.error) : ''];
     default: {
-      const name = error?.reason ?? error?.problem ?? '';
-      const known = t(`reason.${name}`);
-      return ['bad', t('failed'), known.startsWith('reason.') ? error?.detail ?? error?.message ?? '' : known];
+      const tone = phase === 'done' ? 'good' : { attention: 'warn', moving: 'live' }[item.group] ?? '';
+      return [tone, t(phase), hasText(more) ? t(more) : ''];
     }
   }
 }
@@ -192,14 +211,13 @@ const left = (seconds) => (seconds === undefined ? '' : t('left', { time: format
 /** An empty row. */
 export function makeRow() {
   const track = () => make('div.track', {}, make('span.fill'));
-  const dot = make('div.dot', {}, glyph('check'));
-  const row = make('li.file', {},
+  return make('li.file', {},
     make('div.ellipsis', {}, make('p.name.ellipsis'), make('p.small.soft.ellipsis')),
     make('div.stages', { role: 'progressbar', 'aria-valuemin': '0', 'aria-valuemax': '100' },
-      make('small', { 'aria-hidden': 'true' }), make('small', { 'aria-hidden': 'true' }), track(), track(), dot),
+      make('small', { 'aria-hidden': 'true' }), make('small', { 'aria-hidden': 'true' }), track(), track(),
+      make('div.dot', {}, glyph('check'))),
     make('div.state', {}, make('p', {}, make('strong')), make('p.small.soft')),
     make('div.buttons'));
-  return row;
 }
 
 /** @param {HTMLElement} row @param {Item} item */
@@ -208,15 +226,14 @@ export function fillRow(row, item) {
   say(names.children[0], item.name);
   names.children[0].title = format.shown(item.path);
   say(names.children[1], `${item.target} · ${item.folder ? `${item.folder} · ` : ''}${format.bytes(item.size)}`);
-  const share = (bytes) => (item.size > 0 ? Math.min(1, bytes / item.size) : item.phase === 'done' ? 1 : 0);
   const { phase } = item;
-  const sent = phase === 'done' ? 1 : share(item.sentBytes), shipped = phase === 'done' ? 1 : share(item.shippedBytes);
+  const share = (bytes) => (phase === 'done' ? 1 : item.size > 0 ? Math.min(1, bytes / item.size) : 0);
+  const sent = share(item.sentBytes);
   const [sentText, shippedText, sentTrack, shippedTrack, dot] = stages.children;
-  const isIdle = ['skipped', 'cancelled', 'expired'].includes(phase);
-  stages.style.visibility = isIdle ? 'hidden' : '';
-  say(sentText, `${t('stageSent')} ${format.percent(sent)}`);
-  say(shippedText, `${t('stageShipped')} ${format.percent(shipped)}`);
-  for (const [track, value] of [[sentTrack, sent], [shippedTrack, shipped]]) {
+  stages.style.visibility = ['skipped', 'cancelled', 'expired'].includes(phase) ? 'hidden' : '';
+  for (const [text, key, track, value] of [[sentText, 'stageSent', sentTrack, sent],
+    [shippedText, 'stageShipped', shippedTrack, share(item.shippedBytes)]]) {
+    say(text, `${t(key)} ${format.percent(value)}`);
     track.classList.toggle('whole', value === 1);
     const scale = `scaleX(${value.toFixed(4)})`;
     if (track.firstChild.style.transform !== scale) track.firstChild.style.transform = scale;
@@ -237,7 +254,8 @@ export function fillRow(row, item) {
 
 function fillButtons(place, item) {
   const wanted = item.phase === 'exists' ? ['replace', 'skip']
-    : [item.canPause ? 'pause' : item.canResume ? 'resume' : item.canRetry || item.phase === 'different' ? 'retry' : '', item.canCancel ? 'cancel' : ''].filter(Boolean);
+    : [item.canPause && 'pause', item.canResume && 'resume', (item.canRetry || item.phase === 'different') && 'retry',
+      item.canCancel && 'cancel'].filter(Boolean);
   // Rows are used again for other items: the buttons are this item's only if both are as they were.
   if (place.dataset.wanted === wanted.join() && place.item === item) return;
   const hadFocus = place.contains(document.activeElement) ? [...place.children].indexOf(document.activeElement) : -1;
@@ -254,5 +272,5 @@ function fillButtons(place, item) {
   if (hadFocus >= 0) (place.children[Math.min(hadFocus, wanted.length - 1)] ?? place.parentElement).focus();
 }
 
-/** Whether it makes sense to try the item again when everything is tried again. @param {Item} item */
-export const isWorthRetrying = (item) => item.canRetry && !FINAL.has(item.error?.problem);
+/** Whether it is tried again when everything is. @param {Item} item */
+export const isWorthRetrying = (item) => item.canRetry && !FINAL.includes(item.error?.problem);

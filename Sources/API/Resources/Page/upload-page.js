@@ -6,16 +6,13 @@ import { Rows, set, say } from './rows.js';
 import { Item, fillRow, isWorthRetrying, makeRow } from './upload-list.js';
 import * as format from './format.js';
 
-/** Files that are added to the list before the page may do something else. */
-const BATCH = 200;
-/** States of uploads that an earlier visit left. */
-const OPEN = ['receiving', 'failed', 'shipping', 'merging', 'committing'];
+/** States of uploads that an earlier visit left, in the order in which they follow each other. */
+const OPEN = ['receiving', 'shipping', 'merging', 'committing', 'failed'];
 
 /** @type {Item[]} */
 let items = [];
 let group = 'all';
-/** What to do about files that exist, for those still to come: asked once. @type {'replace'|'skip'|null} */
-let forAll = null;
+/** Whether an answer about files that exist is meant for those still to come. */
 let isForAll = false;
 const speed = new Meter();
 let sentBefore = 0;
@@ -23,59 +20,84 @@ const rows = new Rows(by('rows'), { make: makeRow, fill: fillRow });
 
 // Choosing.
 
+/** What is being added: one choice after the other, once the list of an earlier visit is here. */
+let adding;
+
 /**
- * @param {{file: File, path: string}[]} chosen paths relative to the directory that was chosen
+ * @typedef {{file: File, path: string, place: string}} Chosen
+ * @param {Chosen[]} chosen paths relative to the directory that was chosen
  */
-async function add(chosen) {
+function add(chosen) {
   const directory = by('directory').value.trim().replace(/^\/+|\/+$/g, '');
   const target = by('target').value;
-  const needed = new Map();
-  for (const item of items) {
-    if (item.phase !== 'needed' || !item.remote.fingerprint) continue;
-    const mark = item.remote.fingerprint;
-    needed.set(mark, [...(needed.get(mark) ?? []), item]);
+  for (const each of chosen) each.place = directory ? `${directory}/${each.path}` : each.path;
+  adding = adding.then(() => addTo(target, chosen)).catch(reportError);
+}
+
+/**
+ * Which unfinished uploads the chosen files go on with. The same name, size and time may be in many folders: the path
+ * decides, and nothing where two fit alike.
+ * @param {string} target @param {Chosen[]} chosen @returns {Map<Chosen, Item>}
+ */
+function unfinished(target, chosen) {
+  const fit = (item, { path, place }) => (item.target === target && item.path === place ? 3
+    : item.path === path ? 2 : item.path.endsWith(`/${path}`) ? 1 : 0);
+  const best = (list, rank) => {
+    const [one, next] = list.filter(rank).sort((a, b) => rank(b) - rank(a));
+    return next && rank(next) === rank(one) ? undefined : one;
+  };
+  const byMark = Map.groupBy(items.filter((item) => item.phase === 'needed'), (item) => item.remote.fingerprint);
+  const claims = new Map();
+  for (const one of byMark.size > 0 ? chosen : []) {
+    const item = best(byMark.get(fingerprint(one.file)) ?? [], (item) => fit(item, one));
+    if (item) claims.set(item, [...(claims.get(item) ?? []), one]);
   }
-  const byPlace = new Map(items.filter((item) => item.group !== 'over').map((item) => [`${item.target}\n${item.path}`, item]));
+  return new Map([...claims].map(([item, ones]) => [best(ones, (one) => fit(item, one)), item]));
+}
+
+/** @param {string} target @param {Chosen[]} chosen */
+async function addTo(target, chosen) {
+  const goOn = unfinished(target, chosen);
+  const wish = {};
+  const byPlace = new Map(items.filter((item) => item.group !== 'over')
+    .map((item) => [`${item.target}\n${item.path}`, item]));
   let added = 0, resumed = 0, breath = performance.now();
-  for (const [index, { file, path }] of chosen.entries()) {
-    if (index % BATCH === BATCH - 1 || performance.now() - breath > 20) {
+  for (const one of chosen) {
+    const { file, place } = one;
+    if (performance.now() - breath > 20) {
       update();
       await new Promise((resolve) => setTimeout(resolve));
       breath = performance.now();
     }
-    const candidates = needed.get(fingerprint(file)) ?? [];
-    const found = candidates.find((item) => item.path === path || item.path.endsWith(`/${path}`)) ?? candidates[0];
-    if (found) {
-      candidates.splice(candidates.indexOf(found), 1);
-      found.send(file);
-      resumed++;
-      continue;
-    }
-    const place = directory ? `${directory}/${path}` : path;
     const key = `${target}\n${place}`;
-    const known = byPlace.get(key);
+    const found = goOn.get(one), known = found ?? byPlace.get(key);
     if (known) {
       // Chosen again, it is tried again, as the file is now.
-      if (known.takesFile) { known.send(file, { fingerprint: undefined }); resumed++; }
+      if (known.takesFile) {
+        known.wish = wish;
+        known.send(file, found ? {} : { fingerprint: undefined });
+        resumed++;
+      }
       continue;
     }
     const item = new Item({ target, path: place, size: file.size }, update);
+    item.wish = wish;
     byPlace.set(key, item);
     // What was chosen last is seen first.
     items.splice(added++, 0, item);
     item.send(file);
   }
   update();
-  if (added > 0) announce(t('saysAdded', { count: format.count(added), n: added }));
-  if (resumed > 0) announce(t('saysResumed', { count: format.count(resumed), n: resumed }));
+  for (const [says, n] of [['saysAdded', added], ['saysResumed', resumed]]) {
+    if (n > 0) announce(t(says, { count: format.count(n), n }));
+  }
 }
 
-/** All files below what was dropped. @param {DataTransferItem[]} dropped */
-async function dropped(dropped) {
-  const entries = dropped.map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
+/** Adds all files below what was dropped. @param {DataTransferItem[]} items */
+async function dropped(items) {
   const found = [];
-  for (const entry of entries) await collect(entry, '', found);
-  await add(found);
+  for (const entry of items.map((item) => item.webkitGetAsEntry())) if (entry) await collect(entry, '', found);
+  add(found);
 }
 
 async function collect(entry, folder, found) {
@@ -105,36 +127,29 @@ function listenForFiles() {
     });
   }
   let depth = 0;
-  const carriesFiles = (event) => event.dataTransfer?.types.includes('Files');
-  addEventListener('dragenter', (event) => { if (carriesFiles(event)) { depth++; drop.classList.add('over'); } });
-  addEventListener('dragleave', (event) => { if (carriesFiles(event) && --depth <= 0) drop.classList.remove('over'); });
-  addEventListener('dragover', (event) => { if (carriesFiles(event)) event.preventDefault(); });
-  addEventListener('drop', (event) => {
-    if (!carriesFiles(event)) return;
-    event.preventDefault();
-    depth = 0;
-    drop.classList.remove('over');
-    dropped([...event.dataTransfer.items].filter((item) => item.kind === 'file'));
-  });
+  for (const [kind, step] of Object.entries({ dragenter: 1, dragleave: -1, dragover: 0, drop: -Infinity })) {
+    addEventListener(kind, (event) => {
+      if (!event.dataTransfer?.types.includes('Files')) return;
+      event.preventDefault();
+      depth = Math.max(0, depth + step);
+      drop.classList.toggle('over', depth > 0);
+      if (kind === 'drop') dropped([...event.dataTransfer.items]);
+    });
+  }
 }
 
 // Showing.
 
 let timer = 0, due = Infinity;
 
-/** Draws all that is not a row, soon. */
-function drawIn(milliseconds) {
-  const at = performance.now() + milliseconds;
-  if (at >= due) return;
-  clearTimeout(timer);
-  due = at;
-  timer = setTimeout(() => { due = Infinity; draw(); }, milliseconds);
-}
-
 /** Shows what changed: news all within a tenth of a second together, the sums of bytes that move once a second. */
 function update(isNews = true) {
   rows.refresh();
-  drawIn(isNews ? 100 : 1000);
+  const wait = isNews ? 100 : 1000, at = performance.now() + wait;
+  if (at >= due) return;
+  clearTimeout(timer);
+  due = at;
+  timer = setTimeout(() => { due = Infinity; draw(); }, wait);
 }
 
 function draw() {
@@ -145,8 +160,8 @@ function draw() {
     const { phase } = item;
     groups[item.group].push(item);
     if (phase === 'exists') {
-      exists++;
-      if (forAll) { item[forAll](); exists--; }
+      if (item.wish.what) item[item.wish.what]();
+      else exists++;
     }
     if (phase === 'needed') needed++;
     if (phase === 'done') done++;
@@ -156,13 +171,11 @@ function draw() {
     if (item.upload) here += item.sentBytes;
     if (item.upload?.isLocal) rest += item.size - item.sentBytes;
   }
-  if (items.length > 0 && groups.over.length === items.length) forAll = null;
   if (here >= sentBefore) speed.add(here - sentBefore);
   sentBefore = here;
   by('sheet').hidden = items.length === 0;
-  const listed = groups[group];
-  rows.items = listed;
-  by('none').hidden = listed.length > 0;
+  rows.items = groups[group];
+  by('none').hidden = groups[group].length > 0;
   const rate = speed.rate();
   say(by('summary'), [
     t('summaryDone', { done: format.count(done), all: format.count(items.length), n: items.length }),
@@ -199,7 +212,7 @@ const DEEDS = {
   retryAll: { fits: isWorthRetrying, run: (item) => item.retry() },
   cancelAll: {
     fits: (item) => item.canCancel, run: (item) => item.cancel(),
-    asks: (count) => confirm(t('cancelAllTitle', { count: format.count(count), n: count }), t('cancelAllText'), t('cancelAll')),
+    asks: (n) => confirm(t('cancelAllTitle', { count: format.count(n), n }), t('cancelAllText'), t('cancelAll')),
   },
   clearDone: { fits: (item) => item.group === 'over' },
 };
@@ -234,24 +247,28 @@ function drawNotices(exists, needed) {
   const focused = document.activeElement?.closest('#notices [data-deed]')?.dataset.deed;
   place.dataset.wanted = wanted;
   const notices = [];
-  if (exists > 0) {
+  const button = (deed, text, click) => make('button.button', { type: 'button', 'data-deed': deed, click }, t(text));
+  if (exists === 0) isForAll = false;
+  else {
     const settle = (what) => {
-      if (isForAll) forAll = what;
-      for (const item of items) if (item.phase === 'exists') item[what]();
+      for (const item of items) {
+        if (isForAll) item.wish.what = what;
+        if (item.phase === 'exists') item[what]();
+      }
       update();
     };
     const box = make('input', { type: 'checkbox', checked: isForAll, change: () => { isForAll = box.checked; } });
     notices.push(make('div.notice.warn', { role: 'group', 'aria-label': t('exists') }, glyph('alert'),
       make('p', {}, t('existMany', { count: format.count(exists), n: exists })),
       make('label.check', {}, box, make('span', {}, t('existsRest'))),
-      make('button.button', { type: 'button', 'data-deed': 'skipAll', click: () => settle('skip') }, t('skipAll')),
-      make('button.button', { type: 'button', 'data-deed': 'replaceAll', click: () => settle('replace') }, t('replaceAll'))));
+      button('skipAll', 'skipAll', () => settle('skip')),
+      button('replaceAll', 'replaceAll', () => settle('replace'))));
   }
   if (needed > 0) {
     notices.push(make('div.notice', { role: 'group', 'aria-label': t('needed') }, glyph('alert'),
       make('p', {}, t('neededMany', { count: format.count(needed), n: needed })),
-      make('button.button', { type: 'button', 'data-deed': 'pick', click: () => by('files').click() }, t('chooseFiles')),
-      make('button.button', { type: 'button', 'data-deed': 'pickFolder', click: () => by('folder').click() }, t('chooseFolder'))));
+      button('pick', 'chooseFiles', () => by('files').click()),
+      button('pickFolder', 'chooseFolder', () => by('folder').click())));
   }
   place.replaceChildren(...notices);
   if (focused) (place.querySelector(`[data-deed=${focused}]`) ?? by('pick-files')).focus();
@@ -260,25 +277,34 @@ function drawNotices(exists, needed) {
 // What an earlier visit left.
 
 async function restore() {
-  const found = [];
+  // One that moves on meanwhile comes twice: the later word counts.
+  const found = new Map();
+  let failures = 0;
   for (const state of OPEN) {
-    let cursor;
-    do {
-      const page = await client.uploads({ state, limit: 1000, cursor });
-      found.push(...page.uploads.filter((upload) => upload.owner === person.owner));
-      cursor = page.next ?? undefined;
-    } while (cursor && found.length < 20_000);
+    for (let cursor; cursor !== null && found.size < 20_000;) {
+      try {
+        const page = await client.uploads({ state, limit: 1000, cursor });
+        for (const remote of page.uploads) {
+          if (remote.owner !== person.owner) continue;
+          let item = found.get(remote.id);
+          if (!item) {
+            found.set(remote.id, item = new Item(remote, update));
+            items.push(item);
+          }
+          item.remote = remote;
+        }
+        cursor = page.next ?? null;
+      } catch (error) {
+        if (error.status === 401) await client.signInAgain();
+        else await client.pause(failures++, error.retryAfter);
+      }
+    }
   }
-  found.sort((one, other) => (one.createdAt < other.createdAt ? -1 : 1));
-  for (const remote of found) {
-    const item = new Item(remote, update);
-    item.remote = remote;
-    items.push(item);
-  }
-  if (found.length > 0) update();
+  items.sort((one, other) => (one.remote.createdAt < other.remote.createdAt ? -1 : 1));
+  if (found.size > 0) update();
 }
 
-/** Keeps what this page does not send itself as the server has it. @param {import('./ferry-events.js').FerryEvent} event */
+/** Keeps what the server says of what is not sent here. @param {import('./ferry-events.js').FerryEvent} event */
 function heard(event) {
   const item = event.upload && items.find((item) => !item.upload && item.remote?.id === event.upload);
   if (!item) return;
@@ -288,13 +314,20 @@ function heard(event) {
   update();
 }
 
-/** Events may be lost, and a stream begins with the newest uploads only: a few that were not heard of are asked after. */
+/** Events may be lost: a few of those that were not heard of are asked after. */
 async function lookAtSilent() {
   const now = performance.now();
-  const silent = items.filter((item) => !item.upload && item.group === 'moving' && now - item.heardAt > 20_000);
+  const silent = items.filter((item) => !item.upload && item.group !== 'over'
+    && now - item.heardAt > (item.group === 'moving' ? 20_000 : 120_000));
   for (const item of silent.slice(0, 8)) {
     item.heardAt = now;
-    try { heard({ ...await client.status(item.remote.id), upload: item.remote.id, type: 'status' }); } catch { /* Later. */ }
+    const { id } = item.remote;
+    try {
+      heard({ ...await client.status(id), upload: id, type: 'status' });
+    } catch (error) {
+      // Otherwise later.
+      if (!item.upload) item.heardGone(error);
+    }
   }
 }
 
@@ -312,17 +345,12 @@ async function open() {
   target.addEventListener('change', keep);
   by('directory').addEventListener('change', keep);
   by('destination').addEventListener('submit', (event) => event.preventDefault());
+  adding = restore();
   listenForFiles();
   // What the server has can go on at any time; what is only here is lost with the page.
-  onbeforeunload = (event) => { if (items.some((item) => item.upload?.isLocal)) event.preventDefault(); };
+  onbeforeunload = (event) => { if (items.some((item) => item.isUnsent)) event.preventDefault(); };
   client.watch(heard);
   setInterval(lookAtSilent, 5_000);
-  for (let failures = 0; ; failures++) {
-    try { await restore(); break; } catch (error) {
-      if (error.status === 401) await client.signInAgain();
-      else await client.wait(Math.min(8000, 500 * 2 ** failures));
-    }
-  }
 }
 
 open();
