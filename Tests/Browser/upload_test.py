@@ -128,7 +128,8 @@ class UploadTest(BrowserCase):
         self.assertFalse(os.path.exists(os.path.join(self.stack.root, "elsewhere")))
 
     def test_a_pick_before_the_list_is_back_is_not_sent_twice(self):
-        source = self.stack.file("early/early.bin", 40 << 20)
+        # Many parts: the first ones arrive together, and most are to be left then.
+        source = self.stack.file("early/early.bin", 120 << 20)
         self.wire.rate = 3 << 20
         page = self.person()
         self.choose(page, source, directory="early/here")
