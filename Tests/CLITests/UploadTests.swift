@@ -144,6 +144,18 @@ struct UploadTests {
         withExtendedLifetime(directory) {}
     }
 
+    @Test("Another conflict is told as it is, with a digest as well")
+    func partsMissing() async throws {
+        let (directory, path, _) = try await file(3)
+        let server = try await AnsweringServer { line in
+            if line.hasSuffix("/complete") { return .problem(409, "parts-missing", "part 1 is missing") }
+            return PlannedAnswer(body: Self.upload("receiving", size: 3, partSize: 4_096))
+        }
+        let report = try await ferry([path, "t:a", "--detach", "--digest"], url: server.url)
+        #expect(report.exit == .status(4) && report.errors == "ferry: part 1 is missing\n", "\(report.errors)")
+        withExtendedLifetime(directory) {}
+    }
+
     @Test("An upload that has another digest is not this file's")
     func otherContent() async throws {
         let (directory, path, _) = try await file(3)

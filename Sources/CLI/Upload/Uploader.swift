@@ -59,12 +59,15 @@ struct Uploader: Sendable {
         if isOpen { try await sendMissing(of: file, upload, bars) }
         let sha256 = try await digest?.hex
         try expectUnchanged(file)
-        do {
-            return (try await persistently(bars) { try await client.complete(upload.id, sha256: sha256) }, bars)
-        } catch let failure as CommandFailure where failure.code == .conflict && sha256 != nil {
+        let completion = try await persistently(bars, butFor: "different-content") {
+            try await client.complete(upload.id, sha256: sha256)
+        }
+        switch completion {
+        case .success(let accepted): return (accepted, bars)
+        case .failure(let refusal):
             // Its end was asked for before, without a digest, and none can be added. Otherwise it has another one.
             let now = try await persistently(bars) { try await client.upload(upload.id) }
-            guard now.digest == nil else { throw failure }
+            guard sha256 != nil, now.digest == nil else { throw refusal.failure }
             guard !declaresDigest else {
                 let text = "upload \(now.id) was sent before, without the file's digest; without --digest it goes on"
                 throw CommandFailure(.conflict, text)
@@ -107,16 +110,11 @@ struct Uploader: Sendable {
         // All parts that are on their way together.
         let isHeld = length <= Self.memory / Int64(parallel)
         for attempt in 1... {
-            let refusal: FerryClient.Refusal? = try await persistently(bars) {
+            let sending = try await persistently(bars, butFor: "digest-mismatch") {
                 let part = try await file.part(at: offset, count: length, isHeld: isHeld)
-                do {
-                    try await client.put(part: number, of: id, length: length, digest: part.digest, body: part.pieces)
-                    return nil
-                } catch let refusal as FerryClient.Refusal where refusal.problem.name == "digest-mismatch" {
-                    return refusal
-                }
+                try await client.put(part: number, of: id, length: length, digest: part.digest, body: part.pieces)
             }
-            guard let refusal else { break }
+            guard case .failure(let refusal) = sending else { break }
             // Bytes that were changed on their way are sent again, but not for ever.
             try expectUnchanged(file)
             guard attempt < 5 else { throw refusal.failure }
@@ -159,6 +157,22 @@ struct Uploader: Sendable {
                 return true
             }
             try? await Task.sleep(for: .seconds(1))
+        }
+    }
+
+    /// The same, but one problem is the caller's to handle.
+    private func persistently<Answer>(
+        _ bars: ProgressBars,
+        butFor problem: String,
+        _ request: () async throws -> Answer
+    ) async throws -> Result<Answer, FerryClient.Refusal> {
+        try await persistently(bars) {
+            do {
+                let answer = try await request()
+                return .success(answer)
+            } catch let refusal as FerryClient.Refusal where refusal.problem.name == problem {
+                return .failure(refusal)
+            }
         }
     }
 
