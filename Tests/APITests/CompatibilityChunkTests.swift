@@ -4,6 +4,7 @@ import Core
 import CoreTesting
 import Foundation
 import Harness
+import Synchronization
 import Testing
 
 @testable import API
@@ -61,11 +62,21 @@ struct CompatibilityChunkTests {
 
     @Test func aChunkThatComesBeforeTheFirstWaitsForIt() async throws {
         let patient = ChunkAssumptions(size: 65_536, patience: .seconds(60))
-        try await APIFixture(chunks: patient).serve { api in
+        let looks = Atomic(0)
+        let fixture = try await APIFixture(
+            chunks: patient,
+            storeFaults: PortFaults { operation, moment in
+                if operation == .holder, moment == .after { looks.add(1, ordering: .relaxed) }
+                return nil
+            }
+        )
+        try await fixture.serve { api in
             try await begin(api)
+            let before = looks.load(ordering: .relaxed)
             async let second = api.chunk(2, sample(5_000, seed: 2))
+            // Whoever looks again waits.
+            try await eventually("chunk 2 waits") { looks.load(ordering: .relaxed) >= before + 2 }
             async let third = api.chunk(3, sample(10))
-            try await Task.sleep(for: .milliseconds(200))
             for answer in [try await api.chunk(1, sample(5_000)), try await second, try await third] {
                 #expect(answer.code == 1, "\(answer.text)")
             }

@@ -49,8 +49,9 @@ import Testing
 
     @Test func theQueueKeepsOrderAndOffersTheSameBytesAgain() throws {
         var random = SeededGenerator(seed: 5)
-        for _ in 0..<60 {
-            var queue = OutboundQueue()
+        for round in 0..<60 {
+            let pieceLength = round % 2 == 0 ? OutboundQueue.packetLength : 50_000
+            var queue = OutboundQueue(pieceLength: pieceLength)
             var expected: [UInt8] = []
             var sent: [UInt8] = []
             var pending: [UInt8]?
@@ -64,7 +65,7 @@ import Testing
                 var refuses = Bool.random(using: &random)
                 let share = Int.random(in: 1...100, using: &random)
                 _ = try queue.offer { bytes in
-                    #expect(bytes.count <= OutboundQueue.pieceLength && bytes.count > 0)
+                    #expect(bytes.count <= pieceLength && bytes.count > 0)
                     if let before = pending { #expect(Array(bytes.prefix(before.count)) == before) }
                     if refuses {
                         pending = Array(bytes)
@@ -84,6 +85,16 @@ import Testing
                 }
             }
             #expect(sent == expected)
+        }
+    }
+
+    @Test func fileDataIsOfferedAsMuchAtOnceAsTheTransportLikes() throws {
+        for (pieceLength, expected) in [(OutboundQueue.packetLength, [32_700, 32_700]), (262_144, [32_700, 167_340])] {
+            var queue = OutboundQueue(pieceLength: pieceLength)
+            queue.append(ByteBuffer(bytes: [UInt8](repeating: 1, count: 40)))
+            queue.append(ByteBuffer(bytes: [UInt8](repeating: 2, count: 200_000)))
+            // The head with as much data as makes a packet, then data from where it lies.
+            #expect(try [queue.offer { $0.count }, queue.offer { $0.count }] == expected)
         }
     }
 

@@ -16,6 +16,11 @@ public struct SFTPFile: Sendable {
         self.path = path
     }
 
+    /// Whether requests can still be made.
+    public var isAlive: Bool { session.isAlive }
+    /// What its server said it is and can do.
+    public var capabilities: ServerCapabilities { session.capabilities }
+
     // MARK: Writing
 
     /// Writes `bytes` at `offset`; returns when the server has confirmed all of it.
@@ -153,7 +158,12 @@ public struct SFTPFile: Sendable {
         _ = try await session.extended(SFTPExtension.fsync, Self.fsyncPayload(try handle.open()), path: path)
     }
 
-    static func fsyncPayload(_ handle: HandleBytes) -> ByteBuffer {
+    /// The request that flushes.
+    static func flush(_ handle: HandleBytes) -> Request {
+        .extended(name: SFTPExtension.fsync, payload: fsyncPayload(handle))
+    }
+
+    private static func fsyncPayload(_ handle: HandleBytes) -> ByteBuffer {
         var payload = ByteBuffer()
         payload.writeHandle(handle)
         return payload
@@ -190,6 +200,9 @@ public struct SFTPFile: Sendable {
 
     /// Gives the handle back without waiting for the server's word; a second call does nothing.
     public func release() { handle.release() }
+
+    /// The same with other requests.
+    func release(in breath: inout Breath) { handle.release(in: &breath) }
 
     /// Gives the handle back; a second call does nothing.
     public func close() async throws(SFTPError) {

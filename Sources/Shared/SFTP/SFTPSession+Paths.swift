@@ -79,10 +79,15 @@ extension SFTPSession {
     }
 
     private func pair(_ name: String, _ from: String, _ to: String) async throws(SFTPError) {
+        _ = try await extended(name, try pairPayload(from, to), path: "\(from) → \(to)")
+    }
+
+    /// What names two paths in an extended request.
+    func pairPayload(_ from: String, _ to: String) throws(SFTPError) -> ByteBuffer {
         var payload = ByteBuffer()
         payload.writeText(try checked(from))
         payload.writeText(try checked(to))
-        _ = try await extended(name, payload, path: "\(from) → \(to)")
+        return payload
     }
 
     /// Makes a symbolic link `link` that says `target`.

@@ -122,10 +122,14 @@ public final class SFTPSession: Sendable {
 
     /// Sends one request; its reply may be waited for later, or not at all.
     func ask(_ request: Request, _ operation: String, _ path: String) -> OneShot<Reply> {
-        let reply = OneShot<Reply>()
-        mailbox.submit(Submission(request: request, operation: operation, path: path, receiver: reply))
+        var breath = Breath()
+        let reply = breath.ask(request, operation, path)
+        send(breath)
         return reply
     }
+
+    /// Sends what was gathered.
+    func send(_ breath: consuming Breath) { mailbox.submit(breath.submissions) }
 
     func expectStatus(_ request: Request, _ operation: String, _ path: String) async throws(SFTPError) {
         _ = try await perform(request, operation, path)
@@ -148,6 +152,22 @@ public final class SFTPSession: Sendable {
         guard path.utf8.count <= PacketBounds.path else { throw .invalidArgument("a path of \(path.utf8.count) bytes") }
         return path
     }
+}
+
+/// Requests that are sent together. A server works through those of a session as if one came after the other
+/// (draft-ietf-secsh-filexfer-02 §3), and mostly answers in that order: whoever waits for the last one first is woken once.
+struct Breath: ~Copyable {
+    private(set) var submissions: [Submission] = []
+
+    /// Adds a request; its reply may be waited for once it was sent, or not at all.
+    mutating func ask(_ request: Request, _ operation: String, _ path: String) -> OneShot<Reply> {
+        let reply = OneShot<Reply>()
+        add(Submission(request: request, operation: operation, path: path, receiver: reply))
+        return reply
+    }
+
+    /// Adds what is told to somebody else.
+    mutating func add(_ submission: Submission) { submissions.append(submission) }
 }
 
 extension OneShot {

@@ -45,7 +45,8 @@ struct APIFixture: Sendable {
         losesEvents: Bool = false,
         isOpen: Bool = false,
         chunks: ChunkAssumptions = ChunkAssumptions(size: 65_536, patience: .milliseconds(100)),
-        existing: Set<String> = []
+        existing: Set<String> = [],
+        storeFaults: PortFaults<InMemoryUploadStore.Operation, StoreError> = PortFaults()
     ) async throws {
         directory = try TemporaryDirectory()
         tokensFile = directory.path + "/tokens"
@@ -59,7 +60,7 @@ struct APIFixture: Sendable {
             random: { .random(in: .min ... .max) }
         )
         index = InMemoryIndexServer(clock: now)
-        store = InMemoryUploadStore(index)
+        store = InMemoryUploadStore(index, faults: storeFaults)
         staging = InMemoryStaging(limit: stagingLimit, now: now)
         try await store.adopt(epoch: staging.epoch())
         queue = InMemoryJobQueue(answerProbe: { path, _ in existing.contains(path.description) })

@@ -95,6 +95,11 @@ struct MortalTarget: TargetSession {
         func settle() async throws(TargetError) {
             try await target.pass("settle()") { () throws(TargetError) in try await base.settle() }
         }
+        func renameAndSettle(overwrite: Overwrite) async throws(TargetError) -> SettledRename? {
+            try await target.pass("renameAndSettle(overwrite:)") { () throws(TargetError) in
+                try await base.renameAndSettle(overwrite: overwrite)
+            }
+        }
         func close() async { await base.close() }
     }
 

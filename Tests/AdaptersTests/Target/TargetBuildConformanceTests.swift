@@ -119,5 +119,70 @@ extension OnTargets {
                 }
             }
         }
+
+        @Test(arguments: TargetKind.servers, Overwrite.allCases)
+        func theNameInOneStepOrTheUsualWay(kind: TargetKind, overwrite: Overwrite) async throws {
+            try await withTarget(kind) { test async throws in
+                let file = try PartFile.sample("in/film.mov", upload: 1)
+                let sealed = try await plain(file, on: test)
+                let renamed = try await sealed.renameAndSettle(overwrite: overwrite)
+                // OpenSSH does all of it at once; of others nothing was asked.
+                #expect(
+                    (renamed != nil)
+                        == (kind == .openSSH || kind == .server(.chrooted) || kind == .server(.fewCommands))
+                )
+                if let renamed {
+                    #expect(renamed == SettledRename(.renamed(atomic: true), isSettled: true))
+                    #expect(try test.names(in: "in") == ["film.mov"])
+                    #expect(test.content(file.path) == Self.content)
+                } else {
+                    #expect(try test.names(in: "in") == [file.name])
+                }
+                await sealed.close()
+            }
+        }
+
+        @Test(arguments: Overwrite.allCases) func aNameThatIsTakenInTheLastMoment(overwrite: Overwrite) async throws {
+            try await withTarget(.openSSH) { test async throws in
+                let file = try PartFile.sample("in/film.mov", upload: 1)
+                let sealed = try await plain(file, on: test)
+                let theirs = Bytes.seeded(5, count: 9)
+                try test.put(theirs, file.path)
+                let renamed = try await sealed.renameAndSettle(overwrite: overwrite)
+                if overwrite == .replace {
+                    #expect(renamed?.result == .renamed(atomic: true))
+                    #expect(test.content(file.path) == Self.content)
+                } else {
+                    #expect(renamed == nil)
+                    #expect(try await test.session.rename(file, overwrite: overwrite) == .taken)
+                    #expect(test.content(file.path) == theirs)
+                    #expect(test.content(file) == Self.content)
+                }
+                await sealed.close()
+            }
+        }
+
+        @Test(arguments: Overwrite.allCases) func aPartFileThatIsGoneHasNoAnswer(overwrite: Overwrite) async throws {
+            try await withTarget(.openSSH) { test async throws in
+                let file = try PartFile.sample("in/film.mov", upload: 1)
+                let sealed = try await plain(file, on: test)
+                try await test.session.remove(file)
+                let failure = await failure { _ = try await sealed.renameAndSettle(overwrite: overwrite) }
+                // Renamed by somebody, or lost: whoever asks looks at both names.
+                #expect(failure?.kind == .interrupted)
+                #expect(try test.names(in: "in").isEmpty)
+            }
+        }
+
+        /// A sealed file without wishes of a client.
+        private func plain(_ file: PartFile, on test: TargetUnderTest) async throws -> any SealedPartFile {
+            try await test.session.build(
+                file,
+                of: part(Self.content, at: 0),
+                Self.content,
+                modified: 1_700_000_000,
+                attributes: FinalAttributes()
+            ).sealed
+        }
     }
 }

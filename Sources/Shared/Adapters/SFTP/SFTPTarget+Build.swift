@@ -95,33 +95,61 @@ extension SFTPTarget {
         in home: String,
         on session: SFTPSession
     ) async throws -> (SFTPFile, FileFacts?)? {
-        async let resolved = session.realpath(directory(of: file.path))
-        async let final = Self.lstat(absolute(file.path), on: session)
-        let handle: SFTPFile
-        do throws(SFTPError) { handle = try await open(file, on: session) } catch {
+        let opened: Opened
+        do throws(SFTPError) { opened = try await look(file, on: session) } catch {
             // Whatever it was, the long way finds it again, and says what.
             guard case .status = error, !error.isConnectionLoss else { throw error }
             return nil
         }
         do {
-            let found = try await final
-            guard try await resolved == home else {
+            let found = try opened.final.get()
+            guard try opened.home.get() == home else {
                 // Where its directory led just now. No byte was written there.
-                handle.release()
+                opened.handle.release()
                 try? await session.remove(absolute(file))
                 return nil
             }
             try Self.checkFinal(found, file.path)
-            return (handle, found.map(FileFacts.init))
+            return (opened.handle, found.map(FileFacts.init))
         } catch {
-            handle.release()
+            opened.handle.release()
             try? await session.remove(absolute(file))
             throw error
         }
     }
 
+    /// A part file that was opened, where its directory leads, and what lies at its final path.
+    private typealias Opened = (
+        handle: SFTPFile, home: Result<String, SFTPError>, final: Result<FileAttributes?, SFTPError>
+    )
+
+    private func look(_ file: PartFile, on session: SFTPSession) async throws(SFTPError) -> Opened {
+        let (directory, final) = (directory(of: file.path), absolute(file.path))
+        if session.capabilities.isOpenSSH {
+            let opened = try await session.open(
+                absolute(file),
+                Self.buildFlags,
+                permissions: 0o600,
+                resolving: directory,
+                lookingAt: final
+            )
+            return (opened.file, opened.directory, opened.neighbour)
+        }
+        async let home = Self.result { () async throws(SFTPError) in try await session.realpath(directory) }
+        async let found = Self.result { () async throws(SFTPError) in try await Self.lstat(final, on: session) }
+        return (try await open(file, on: session), await home, await found)
+    }
+
+    private static func result<Value: Sendable>(
+        _ ask: @Sendable () async throws(SFTPError) -> Value
+    ) async -> Result<Value, SFTPError> {
+        do throws(SFTPError) { return .success(try await ask()) } catch { return .failure(error) }
+    }
+
+    private static var buildFlags: OpenFlags { [.read, .write, .create, .exclusive] }
+
     private func open(_ file: PartFile, on session: SFTPSession) async throws(SFTPError) -> SFTPFile {
-        try await session.open(absolute(file), [.read, .write, .create, .exclusive], permissions: 0o600)
+        try await session.open(absolute(file), Self.buildFlags, permissions: 0o600)
     }
 
     private func make(_ file: PartFile, on session: SFTPSession) async throws -> SFTPFile {

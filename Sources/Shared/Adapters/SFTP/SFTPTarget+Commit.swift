@@ -25,6 +25,23 @@ struct SealedSFTPFile: SealedPartFile {
         do { try await task.value } catch { throw TargetError(any: error) }
     }
 
+    /// For OpenSSH, whose two ways to rename are one step each.
+    func renameAndSettle(overwrite: Overwrite) async throws(TargetError) -> SettledRename? {
+        let capabilities = handle.capabilities
+        let isReplacing = overwrite == .replace
+        guard capabilities.isOpenSSH, flushes, rest.isEmpty, handle.isAlive,
+            !isReplacing || capabilities.supports(SFTPExtension.posixRename)
+        else { return nil }
+        do throws(SFTPError) {
+            let refusal = try await handle.renameAndClose(to: target.absolute(file.path), isReplacing: isReplacing)
+            return SettledRename(.renamed(atomic: true), isSettled: refusal == nil)
+        } catch {
+            // Why, and what else can be done, is found out step by step.
+            if error.isUnexplained { return nil }
+            throw TargetError(any: SFTPTarget.explained(error, ofRenaming: file))
+        }
+    }
+
     /// Nothing depends on the server's word.
     func close() async { handle.release() }
 }
@@ -121,11 +138,17 @@ extension SFTPTarget {
                     return .renamed(atomic: !hadLink)
                 }
                 return try await Self.plainRename(part, to: final, overwrite: overwrite, on: session)
-            } catch SFTPError.status(.noSuchFile, _, _, _) {
-                // Renamed by somebody, or lost: only a look at both names tells.
-                throw TargetError(.interrupted, "the part file \(file.name) vanished during the rename")
+            } catch let error as SFTPError {
+                throw Self.explained(error, ofRenaming: file)
             }
         }
+    }
+
+    /// What a rename's error says: that nothing has the old name is no answer.
+    fileprivate static func explained(_ error: SFTPError, ofRenaming file: PartFile) -> any Error {
+        guard case .status(.noSuchFile, _, _, _) = error else { return error }
+        // Renamed by somebody, or lost: only a look at both names tells.
+        return TargetError(.interrupted, "the part file \(file.name) vanished during the rename")
     }
 
     /// ProFTPD's rename replaces what a link leads to, wherever that is. So where the server is not OpenSSH, a link that

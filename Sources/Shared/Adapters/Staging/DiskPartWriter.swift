@@ -35,8 +35,7 @@ final class DiskPartWriter: PartWriter {
     }
 
     func write(_ chunk: some ByteChunk) async throws(StagingError) {
-        try take()
-        do throws(StagingError) {
+        try await inTurn { () async throws(StagingError) in
             try await endPiece()
             let received = part.received + Int64(chunk.count)
             guard received <= part.size else { throw StagingError.wrongLength(expected: part.size, received: received) }
@@ -48,11 +47,7 @@ final class DiskPartWriter: PartWriter {
                 piece.withLock { $0 = begun }
             }
             try chunk.withUnsafeBytes { bytes throws(StagingError) in try part.hash(bytes) }
-        } catch {
-            await give()
-            throw error
         }
-        await give()
     }
 
     private func endPiece() async throws(StagingError) {
@@ -64,27 +59,15 @@ final class DiskPartWriter: PartWriter {
     }
 
     func seal() async throws(StagingError) -> Part {
-        try take()
-        do throws(StagingError) {
+        try await inTurn { () async throws(StagingError) in
             try await endPiece()
-            let sealed = try part.seal()
-            await give()
-            return sealed
-        } catch {
-            await give()
-            throw error
+            return try part.seal()
         }
     }
 
     func publish() async throws(StagingError) -> PublishResult {
-        try take()
-        do throws(StagingError) {
-            let result = try await pool.run { [part] () throws(StagingError) in try part.publish() }
-            await give(isEnded: true)
-            return result
-        } catch {
-            await give()
-            throw error
+        try await inTurn(last: true) { () async throws(StagingError) in
+            try await pool.run { [part] () throws(StagingError) in try part.publish() }
         }
     }
 
@@ -104,13 +87,25 @@ final class DiskPartWriter: PartWriter {
     }
 
     /// The part belongs to one operation at a time.
-    private func take() throws(StagingError) {
+    ///
+    /// - Parameter last: whether nothing may follow once this has worked.
+    private func inTurn<Value: Sendable>(
+        last: Bool = false,
+        _ operation: () async throws(StagingError) -> Value
+    ) async throws(StagingError) -> Value {
         let isFree = turn.withLock { turn in
             guard case .free = turn else { return false }
             turn = .taken
             return true
         }
         guard isFree else { throw .failed("a part's writer was used after its end, or by two at once") }
+        let value: Value
+        do throws(StagingError) { value = try await operation() } catch {
+            await give()
+            throw error
+        }
+        await give(isEnded: last)
+        return value
     }
 
     private func give(isEnded: Bool = false) async {

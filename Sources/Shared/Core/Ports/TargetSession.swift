@@ -120,8 +120,29 @@ public protocol SealedPartFile: Sendable {
     /// After the rename: sets the attributes that the file could not have before, as far as the target lets, and flushes
     /// once more, which carries the name to disk too on journalling file systems.
     func settle() async throws(TargetError)
+    /// Gives the file its final name and settles it, in one round trip; nil where that takes more: then nothing has changed.
+    func renameAndSettle(overwrite: Overwrite) async throws(TargetError) -> SettledRename?
     /// Frees it.
     func close() async
+}
+
+extension SealedPartFile {
+    /// In two steps, `TargetSession.rename` and `settle`.
+    public func renameAndSettle(overwrite: Overwrite) async throws(TargetError) -> SettledRename? { nil }
+}
+
+/// What became of a rename and of what follows it.
+public struct SettledRename: Hashable, Sendable {
+    /// What the rename did.
+    public let result: RenameResult
+    /// Whether `settle` is done as well.
+    public let isSettled: Bool
+
+    /// Both.
+    public init(_ result: RenameResult, isSettled: Bool) {
+        self.result = result
+        self.isSettled = isSettled
+    }
 }
 
 /// A part file that was built in one go.

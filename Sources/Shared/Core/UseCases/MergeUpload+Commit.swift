@@ -10,19 +10,24 @@ extension MergeUpload {
         sealed: any SealedPartFile
     ) async throws(WorkError) {
         let session = try ports.session(of: upload)
-        let result: RenameResult
-        do {
-            result = try await session.rename(file, overwrite: upload.record.overwrite)
+        let overwrite = upload.record.overwrite
+        let renamed: SettledRename
+        do throws(TargetError) {
+            if let atOnce = try await sealed.renameAndSettle(overwrite: overwrite) {
+                renamed = atOnce
+            } else {
+                renamed = SettledRename(try await session.rename(file, overwrite: overwrite), isSettled: false)
+            }
         } catch {
             // Whatever it said, it may have happened.
             if error.kind == .cancelled { throw .target(error) }
             if error.kind == .partFileLost { throw .permanent(Failure(.targetCorrupts, error.detail)) }
             return try await settleCommit(upload, fence: fence)
         }
-        switch result {
+        switch renamed.result {
         case .renamed(let atomic):
             // Carries the new name to disk on journalling file systems; directories cannot be flushed over SFTP.
-            if (try? await sealed.settle()) == nil {
+            if !renamed.isSettled, (try? await sealed.settle()) == nil {
                 try? await session.settle(file, found: sealed.facts, attributes: upload.record.attributes)
             }
             try await finish(upload, atomic: atomic, fence: fence)

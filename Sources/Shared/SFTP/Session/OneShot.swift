@@ -38,8 +38,11 @@ final class OneShot<Value: Sendable>: Sendable {
     }
 
     /// Waits for the value; to be called once.
-    func value() async throws(SFTPError) -> Value {
-        let result: Result<Value, SFTPError> = await withTaskCancellationHandler {
+    func value() async throws(SFTPError) -> Value { try await result().get() }
+
+    /// Waits for what is delivered, whatever it is; to be called once.
+    func result() async -> Result<Value, SFTPError> {
+        await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
                 let early: Result<Value, SFTPError>? = state.withLock {
                     switch $0 {
@@ -58,7 +61,6 @@ final class OneShot<Value: Sendable>: Sendable {
         } onCancel: {
             abandon()
         }
-        return try result.get()
     }
 
     /// Ends the wait with `cancelled`, unless a value is there already.

@@ -23,6 +23,12 @@ final class OpenHandle: Sendable {
         mailbox.submit(submission(to: NoReceiver.shared))
     }
 
+    /// The same with other requests; a second time it does nothing.
+    func release(in breath: inout Breath) {
+        guard !isClosed.exchange(true, ordering: .relaxed) else { return }
+        breath.add(submission(to: NoReceiver.shared))
+    }
+
     private func submission(to receiver: any ReplyReceiver) -> Submission {
         Submission(request: .close(bytes), operation: "close", path: path, receiver: receiver)
     }

@@ -10,10 +10,14 @@ internal import NIOCore
 /// block" libssh2 insists on the same bytes.
 struct OutboundQueue {
     /// Largest piece libssh2 puts in one SSH packet.
-    static let pieceLength = 32_700
+    static let packetLength = 32_700
 
+    private let pieceLength: Int
     private var segments: Deque<ByteBuffer> = []
     private var seam = ByteBuffer()
+
+    /// - Parameter pieceLength: how much of file data is offered at once.
+    init(pieceLength: Int = packetLength) { self.pieceLength = pieceLength }
 
     var isEmpty: Bool { seam.readableBytes == 0 && segments.isEmpty }
 
@@ -25,12 +29,12 @@ struct OutboundQueue {
     mutating func offer(_ body: (UnsafeRawBufferPointer) throws(SFTPError) -> Int) throws(SFTPError) -> Int {
         if seam.readableBytes == 0 { prepareSeam() }
         if seam.readableBytes > 0 {
-            let taken = try Self.offer(seam, body)
+            let taken = try offer(seam, body)
             seam.moveReaderIndex(forwardBy: taken)
             return taken
         }
         guard let first = segments.first else { return 0 }
-        let taken = try Self.offer(first, body)
+        let taken = try offer(first, body)
         if taken == first.readableBytes {
             segments.removeFirst()
         } else {
@@ -41,10 +45,10 @@ struct OutboundQueue {
 
     /// Gathers the bytes around the next seam, unless the first buffer fills a piece, or is all there is.
     private mutating func prepareSeam() {
-        guard segments.count > 1, segments[0].readableBytes < Self.pieceLength else { return }
-        seam.clear(minimumCapacity: Self.pieceLength)
-        while var first = segments.first, seam.readableBytes < Self.pieceLength {
-            let room = Self.pieceLength - seam.readableBytes
+        guard segments.count > 1, segments[0].readableBytes < Self.packetLength else { return }
+        seam.clear(minimumCapacity: Self.packetLength)
+        while var first = segments.first, seam.readableBytes < Self.packetLength {
+            let room = Self.packetLength - seam.readableBytes
             if first.readableBytes <= room {
                 seam.writeBuffer(&first)
                 segments.removeFirst()
@@ -55,7 +59,7 @@ struct OutboundQueue {
         }
     }
 
-    private static func offer(
+    private func offer(
         _ buffer: ByteBuffer,
         _ body: (UnsafeRawBufferPointer) throws(SFTPError) -> Int
     ) throws(SFTPError) -> Int {

@@ -12,7 +12,7 @@ final class SessionLoop {
     private let keepAlive: Duration?
 
     private var table = RequestTable<(receiver: any ReplyReceiver, tag: Int)>()
-    private var outbound = OutboundQueue()
+    private var outbound: OutboundQueue
     private var framer = PacketFramer()
     private var batch: [Submission] = []
     private var interests: [pollfd] = []
@@ -32,6 +32,7 @@ final class SessionLoop {
         self.transport = transport
         self.requestTimeout = requestTimeout
         self.keepAlive = keepAlive
+        outbound = OutboundQueue(pieceLength: transport.pieceLength)
     }
 
     // MARK: Opening

@@ -56,15 +56,19 @@ final class SessionMailbox: Sendable {
     var load: Int { state.withLock { $0.load } }
     var isCloseRequested: Bool { state.withLock { $0.isCloseRequested } }
 
-    func submit(_ submission: Submission) {
+    func submit(_ submission: Submission) { submit([submission]) }
+
+    /// Hands over several at once, so that the thread wakes up for all of them and sends them together.
+    func submit(_ submissions: [Submission]) {
         let ended: SFTPError? = state.withLock {
             if let ended = $0.ended { return ended }
-            $0.submissions.append(submission)
-            $0.load += 1
+            $0.submissions += submissions
+            $0.load += submissions.count
             wakeIfAsleep(&$0)
             return nil
         }
-        if let ended {
+        guard let ended else { return }
+        for submission in submissions {
             _ = submission.receiver.receive(.failure(ended.naming(submission.operation)), tag: submission.tag)
         }
     }

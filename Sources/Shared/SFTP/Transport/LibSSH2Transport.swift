@@ -8,6 +8,7 @@ final class LibSSH2Transport: SSHTransport {
     private var session: LibSSH2Session?
     private var channel: OpaquePointer?
     let facts: TransportFacts
+    let pieceLength = OutboundQueue.packetLength
     /// The end of what the server wrote to the error stream, for messages.
     private(set) var errorText: [UInt8] = []
     private let keepsErrorText: Bool

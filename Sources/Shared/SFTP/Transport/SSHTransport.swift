@@ -15,6 +15,8 @@ enum TransportRead: Equatable {
 /// Not thread-safe by design: one thread makes it, uses it and closes it. No call blocks.
 protocol SSHTransport: AnyObject {
     var facts: TransportFacts { get }
+    /// How many bytes are best offered at once.
+    var pieceLength: Int { get }
 
     /// Takes some of `bytes` and returns how many; 0 when it would block. Then the same bytes are to be offered next.
     /// What was taken goes out with the next `read`, or before, when much of it has gathered.

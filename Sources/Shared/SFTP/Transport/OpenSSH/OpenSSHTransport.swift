@@ -15,6 +15,8 @@ final class OpenSSHTransport: SSHTransport {
     private var isFull = false
 
     var facts: TransportFacts { log.facts }
+    /// `ssh` makes the packets: whole write requests go to it in one.
+    let pieceLength = 262_144
 
     /// Connects, checks the host key, logs in and starts `program`; blocks the calling thread, within `wait`'s bounds.
     init(

@@ -1,0 +1,69 @@
+// What is asked of a small file at once, over a real sshd.
+
+import Harness
+import NIOCore
+import Testing
+
+@testable import SFTP
+
+extension WithServer {
+    @Suite struct SmallFileTests {
+        @Test func openingSeesWhatIsAround() async throws {
+            let server = try await SharedServers.ssh()
+            let session = try await server.connect()
+            let directory = server.fresh("around")
+            try await session.mkdir(directory, permissions: 0o755)
+            try put([1, 2, 3], "\(directory)/there")
+            try await session.symlink("\(directory)/link", target: "there")
+            func open(_ name: String, lookingAt other: String) async throws(SFTPError) -> OpenedFile {
+                try await session.open(
+                    "\(directory)/\(name)",
+                    [.read, .write, .create, .exclusive],
+                    permissions: 0o600,
+                    resolving: "\(directory)/.",
+                    lookingAt: "\(directory)/\(other)"
+                )
+            }
+            let first = try await open("a", lookingAt: "there")
+            let home = try await session.realpath(directory)
+            #expect(try first.directory.get() == home)
+            #expect(try first.neighbour.get()?.size == 3)
+            let second = try await open("b", lookingAt: "none")
+            #expect(try second.neighbour.get() == nil)
+            let third = try await open("c", lookingAt: "link")
+            #expect(try third.neighbour.get()?.isSymbolicLink == true)
+            // What fails beside it is told with it; what opens nothing throws.
+            let astray = try await open("d", lookingAt: String(repeating: "x", count: 300))
+            #expect(throws: SFTPError.self) { try astray.neighbour.get() }
+            #expect(statusCode(await failure { _ = try await open("a", lookingAt: "there") }) == .failure)
+            #expect(session.isAlive)
+            await session.close()
+        }
+
+        @Test(arguments: [false, true]) func aNameAndAFlushInOne(isReplacing: Bool) async throws {
+            let server = try await SharedServers.ssh()
+            let session = try await server.connect()
+            let (from, to) = (server.fresh("from"), server.fresh("to"))
+            func open() async throws(SFTPError) -> SFTPFile {
+                try await session.open(from, [.read, .write, .create], permissions: 0o600)
+            }
+            var file = try await open()
+            try await file.write(ByteBuffer(bytes: [1, 2, 3]), at: 0)
+            #expect(try await file.renameAndClose(to: to, isReplacing: isReplacing) == nil)
+            #expect(try contents(to) == [1, 2, 3])
+            #expect(await failure { _ = try await file.fstat() } == .invalidArgument("\(from) is closed"))
+            // Once more, onto a name that is taken.
+            file = try await open()
+            try await file.write(ByteBuffer(bytes: [4]), at: 0)
+            let taken = await failure { _ = try await file.renameAndClose(to: to, isReplacing: isReplacing) }
+            #expect(isReplacing ? taken == nil : statusCode(taken) == .failure)
+            #expect(try contents(to) == (isReplacing ? [4] : [1, 2, 3]))
+            // And from one that nothing has.
+            file = try await open()
+            try await session.remove(from)
+            let gone = await failure { _ = try await file.renameAndClose(to: to, isReplacing: isReplacing) }
+            #expect(statusCode(gone) == .noSuchFile)
+            await session.close()
+        }
+    }
+}
