@@ -9,6 +9,7 @@ import os
 import selectors
 import shutil
 import signal
+import socket
 import statistics
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from typing import Self, cast
 from .client import ferry
 from .contest import OURS, Attempt, contest
 from .place import GIBIBYTE, MEBIBYTE, BenchError, Place, Settings
-from .processes import Meter, Skipped, run
+from .processes import Background, Meter, Skipped, run
 from .report import Demand, Line, verdict, versus
 from .stack import Stack
 
@@ -27,6 +28,8 @@ LONGEST = 50
 the fraction: one of 50 took longer."""
 GROWTH = 1.1
 LANES = 4
+ALONE = "Chromium alone"
+"""A page that only reads, hashes and sends, to a server that throws everything away: the browser's own bound."""
 
 
 def sending(place: Place) -> list[Line]:
@@ -41,7 +44,9 @@ def sending(place: Place) -> list[Line]:
     try:
         with Chromium(place, stack) as chromium:
             sides = _Sides(place, stack, chromium, curl, size)
-            results = contest(size, place.sizes, {OURS: sides.chromium, "curl": sides.curl})
+            results = contest(
+                size, place.sizes, {OURS: sides.chromium, ALONE: sides.alone, "curl": sides.curl}
+            )
             rows = chromium.tasks("rows", count=count, seconds=seconds)
     finally:
         stack.renew()
@@ -57,6 +62,8 @@ def sending(place: Place) -> list[Line]:
             " SHA-256 of each part (`crypto.subtle`), sending, and what the page shows meanwhile. curl sends the same"
             f" parts, whose `Content-Digest` was taken before, over {LANES} connections (`--parallel`), to an upload that"
             " was created before; its start is counted. No worker runs."
+            f" {ALONE}: a page that does nothing but read, hash and send such parts with {LANES} workers, to a server that"
+            " throws them away (driver/bare.py): what this browser can do here at most, whatever takes the parts."
             f" Everything {place.medium}. Processor time and memory"
             " are those of the servers and of the whole browser, or of curl.",
         ),
@@ -133,6 +140,8 @@ class _Sides:
         self._size = size
         self._file = place.source(size)
         self._scratch = place.scratch("page")
+        self._sink, self._sink_port = _sink(place)
+        self._part_size = 0
         self._numbers = itertools.count(1)
         self.tasks: list[float] = []
 
@@ -146,8 +155,16 @@ class _Sides:
         with ferry(self._stack.environment) as client:
             page = client.document({200}, "GET", "/v1/uploads?limit=1")
         newest = cast(list[dict[str, object]], page["uploads"])[0]
+        self._part_size = cast(int, newest["partSize"])
         self._check(str(newest["id"]))
         return attempt
+
+    def alone(self) -> Attempt:
+        """By a page that does nothing else, in parts of the size that the upload page sent before."""
+        url = f"http://127.0.0.1:{self._sink_port}/"
+        with Meter([self._sink.pid, self._chromium.pid]) as meter:
+            answer = self._chromium.ask("bare", 300, url=url, file=self._file, lanes=LANES, part=self._part_size)
+            return Attempt(cast(float, answer["seconds"]), meter.cpu(), meter.peak_bytes)
 
     def curl(self) -> Attempt:
         """With as many connections as the page has."""
@@ -194,6 +211,20 @@ class _Sides:
         shutil.rmtree(os.path.join(self._stack.staging, identifier[:2], identifier))
 
 
+def _sink(place: Place) -> tuple[Background, int]:
+    """What the bare page comes from and sends to, with its port."""
+    port = place.free_port()
+    directory = os.path.join(place.root, "Benchmarks")
+    server = place.serve([sys.executable, "-m", "driver.bare", str(port)], "bare", directory=directory)
+
+    def answers() -> bool:
+        with socket.socket() as connection:
+            return connection.connect_ex(("127.0.0.1", port)) == 0
+
+    server.await_ready(answers)
+    return server, port
+
+
 def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
@@ -214,7 +245,7 @@ class Chromium:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env=os.environ | stack.environment,
+                env=os.environ | stack.environment | {"TMPDIR": place.scratch("page")},
                 start_new_session=True,
             )
 

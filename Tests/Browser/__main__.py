@@ -11,12 +11,21 @@ sys.path.insert(0, HERE)
 from browser import World  # noqa: E402
 
 
+# Seconds; a page that hangs answers nothing for longer than any test waits.
+LONGEST = 300
+
+
 class Result(unittest.TextTestResult):
-    """Says how long each test took."""
+    """Says how long each test took, and lets none of them take for ever."""
 
     def startTest(self, test):
         self.began = time.monotonic()
+        signal.alarm(LONGEST)
         super().startTest(test)
+
+    def stopTest(self, test):
+        signal.alarm(0)
+        super().stopTest(test)
 
     def addSuccess(self, test):
         unittest.TestResult.addSuccess(self, test)
@@ -29,6 +38,11 @@ def ended(*_):
     raise KeyboardInterrupt
 
 
+def late(*_):
+    raise TimeoutError(f"the test did not end within {LONGEST} s")
+
+
+signal.signal(signal.SIGALRM, late)
 # Whoever ends it ends the stack and the browser with it.
 signal.signal(signal.SIGTERM, ended)
 loader = unittest.TestLoader()
