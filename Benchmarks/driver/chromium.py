@@ -16,6 +16,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path.insert(0, os.path.join(ROOT, "Tests", "Browser"))
 
 from crowd import Crowd  # noqa: E402
+from heap import heap_bytes  # noqa: E402
 
 # What PerformanceObserver says of the page's thread.
 LONG_TASKS = """() => {
@@ -56,12 +57,6 @@ class Person(Page):
     def tasks(self):
         """Milliseconds of each task of the page's own thread that was longer than 50, since the last question."""
         return self.run("() => longTasks.splice(0)")
-
-    def heap_bytes(self):
-        """What the page's scripts hold, after their garbage was collected; `Performance` must be enabled."""
-        self.ask("HeapProfiler.collectGarbage")
-        metrics = self.ask("Performance.getMetrics")["metrics"]
-        return next(each["value"] for each in metrics if each["name"] == "JSHeapUsedSize")
 
 
 def send(browser, command):
@@ -120,7 +115,7 @@ def watch(browser, command):
                 time.sleep(command["every"])
                 tasks += person.tasks()
                 # To collect the garbage takes the page's thread: that is not the page's doing.
-                heaps.append(person.heap_bytes())
+                heaps.append(heap_bytes(person.ask))
                 person.tasks()
             rate = (crowd.published - before) / (time.monotonic() - began)
     crowd.end()

@@ -23,13 +23,6 @@ def launch(playwright):
     return playwright.chromium.launch(executable_path=shutil.which("chromium"), args=flags)
 
 
-def heap_bytes(debugger):
-    """What a page's scripts hold, after their garbage was collected; `Performance` must be enabled."""
-    debugger.send("HeapProfiler.collectGarbage")
-    metrics = debugger.send("Performance.getMetrics")["metrics"]
-    return next(each["value"] for each in metrics if each["name"] == "JSHeapUsedSize")
-
-
 class Busy:
     """A context that tells what a page's own thread was busy with: `tasks`, each with its processor time in milliseconds.
 

@@ -4,8 +4,9 @@ import re
 
 from playwright.sync_api import expect
 
-from browser import BrowserCase, Busy, heap_bytes
+from browser import BrowserCase, Busy
 from crowd import Crowd, dead_letter, write
+from heap import heap_bytes
 from session_test import tab_to
 from stack import until
 
@@ -307,12 +308,12 @@ class OperationsTest(BrowserCase):
         debugger.send("Performance.enable")
         with crowd.publishing(100):
             operator.wait_for_timeout(8_000)
-            before = heap_bytes(debugger)
+            before = heap_bytes(debugger.send)
             with Busy(operator) as busy:
                 for _ in range(15):
                     operator.mouse.wheel(0, 3000)
                     operator.wait_for_timeout(2_000)
-            after = heap_bytes(debugger)
+            after = heap_bytes(debugger.send)
         self.assertGreater(crowd.published, 2_000, "events while it was looked at")
         self.check_never_blocked(busy)
         self.assertLess(after, before * 1.15 + (2 << 20), "memory stays as it is")

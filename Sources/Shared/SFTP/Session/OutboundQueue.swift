@@ -1,4 +1,4 @@
-// Encoded packets on their way to the transport, handed out in pieces that fill an SSH packet.
+// Encoded packets on their way to the transport, handed out in pieces as long as it likes them.
 
 internal import DequeModule
 internal import NIOCore
