@@ -118,7 +118,7 @@ export class Lanes {
     this.#makeWorker = makeWorker;
   }
 
-  /** How many parts may travel at once now. */
+  /** How many parts may travel now. */
   get limit() { return this.#climber.limit; }
 
   /**
@@ -184,7 +184,7 @@ export class Lanes {
       if ('loaded' in data) job.onLoaded(data.loaded);
       else job.resolve(data);
     };
-    // Its own script may be what the network did not bring: whatever it was given is to be tried again, by another one.
+    // Its own script may be what the network did not bring: what it was given, another one tries again.
     worker.onerror = () => {
       this.#broken.add(worker);
       this.#idle = this.#idle.filter((other) => other !== worker);

@@ -1,4 +1,4 @@
-// One request to Ferry: its answer, or an error that says what to do about it; and how long to wait before the next try.
+// One request to Ferry: its answer, or an error that says what to do; and how long to wait before the next try.
 
 /** Statuses after which the same request may work later. */
 const TEMPORARY = new Set([0, 408, 429, 500, 502, 503, 504, 507]);

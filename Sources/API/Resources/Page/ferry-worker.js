@@ -2,12 +2,14 @@
 
 import { Sha256 } from './ferry-sha256.js';
 
-/** Without a byte leaving for so long, a request counts as lost; in milliseconds. */
+/** Without a byte leaving for so long, a request is lost; in milliseconds. */
 const STALL = 60_000;
-/** The same once all has left, which may be on its way still; twice as long after each failure. */
+/** The same once all has left, which may be on its way; twice as long after each failure. */
 const ANSWER = 180_000;
-/** What is read at once for the digest of a whole file, in bytes. */
+/** What is read at once for a whole file's digest, in bytes. */
 const PIECE = 4 << 20;
+/** How often progress is told, in milliseconds. */
+const TELL = 200;
 
 /** @type {Map<number, () => void>} What ends each job early. */
 const jobs = new Map();
@@ -28,7 +30,7 @@ self.onmessage = async ({ data }) => {
 async function put(id, { url, blob, headers, digest, credentials, failures }, job) {
   const fields = { ...headers };
   if (digest) fields['Content-Digest'] = `sha-256=:${await base64Digest(await blob.arrayBuffer())}:`;
-  // Whether it still is the file that was chosen; the request itself would not tell that from a line that was cut.
+  // Whether it still is the file that was chosen: a request cannot tell that from a cut line.
   else await blob.slice(0, 1).arrayBuffer();
   if (job.isOver) return;
   await new Promise((resolve) => {
@@ -39,16 +41,18 @@ async function put(id, { url, blob, headers, digest, credentials, failures }, jo
       job.isOver = true;
       resolve();
     };
-    let stall;
+    let stall, toldAt = 0;
     const expect = (wait) => {
       clearTimeout(stall);
       stall = setTimeout(() => { finish({ failed: 'network' }); request.abort(); }, wait);
     };
     expect(STALL);
     job.stop = () => { job.isOver = true; request.abort(); clearTimeout(stall); resolve(); };
-    request.upload.onprogress = ({ loaded, total }) => {
+    request.upload.onprogress = ({ loaded, total, timeStamp }) => {
       expect(loaded < total ? STALL : ANSWER * 2 ** Math.min(failures, 2));
-      if (!job.isOver) self.postMessage({ id, loaded });
+      if (job.isOver || loaded < total && timeStamp - toldAt < TELL) return;
+      toldAt = timeStamp;
+      self.postMessage({ id, loaded });
     };
     request.onload = () => finish({
       status: request.status,
@@ -60,7 +64,6 @@ async function put(id, { url, blob, headers, digest, credentials, failures }, jo
     request.open('PUT', url);
     request.withCredentials = credentials;
     for (const [name, value] of Object.entries(fields)) request.setRequestHeader(name, value);
-    // As the file that the browser has: bytes would be handed from process to process once more.
     request.send(blob);
   });
 }

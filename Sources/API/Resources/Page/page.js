@@ -6,10 +6,10 @@ import { TEXTS } from './texts.js';
 import { shown } from './format.js';
 
 const GLYPHS = {
-  pause: 'M9 6v12M15 6v12', play: 'M8 5.500v13l10.500-6.500z', close: 'M6 6l12 12M18 6L6 18', check: 'M5 12.500l4.500 4.500L19 7.500',
-  retry: 'M19 12a7 7 0 1 1-2.200-5.100M19 4v4h-4', alert: 'M12 8v5M12 16.500v.01M12 3.500l9 16H3z',
-  upload: 'M12 15V4m0 0L7.500 8.500M12 4l4.500 4.500M4 15v3.500A1.500 1.500 0 0 0 5.500 20h13a1.500 1.500 0 0 0 1.500-1.500V15',
-  more: 'M9 6l6 6-6 6', trash: 'M5 7h14M10 7V4.500h4V7M7 7l1 12.500h8L17 7', replace: 'M4 9h13l-3-3M20 15H7l3 3',
+  pause: 'M9 6v12M15 6v12', play: 'M8 5.5v13l10.5-6.5z', close: 'M6 6l12 12M18 6L6 18', check: 'M5 12.5l4.5 4.5L19 7.5',
+  retry: 'M19 12a7 7 0 1 1-2.2-5.1M19 4v4h-4', alert: 'M12 8v5M12 16.5v.01M12 3.5l9 16H3z',
+  upload: 'M12 15V4m0 0L7.5 8.5M12 4l4.5 4.5M4 15v3.5A1.5 1.5 0 0 0 5.5 20h13a1.5 1.5 0 0 0 1.5-1.5V15',
+  more: 'M9 6l6 6-6 6', trash: 'M5 7h14M10 7V4.5h4V7M7 7l1 12.5h8L17 7', replace: 'M4 9h13l-3-3M20 15H7l3 3',
 };
 
 // Words.

@@ -1,7 +1,7 @@
-// A list of thousands of rows, of which only those in sight exist. The window scrolls; arrow keys go from row to row.
+// A list of thousands of rows, of which those in sight exist. The window scrolls; arrow keys go from row to row.
 
 /** Rows beyond the edges that exist too. */
-const BEYOND = 6;
+const BEYOND = 4;
 
 /** @template Item */
 export class Rows {
@@ -9,7 +9,6 @@ export class Rows {
   #options;
   /** @type {Map<Item, HTMLElement>} */
   #rows = new Map();
-  #spare = [];
   /** @type {Item|null} the one that Tab reaches */
   #current = null;
   #frame = 0;
@@ -46,10 +45,10 @@ export class Rows {
     this.#soon();
   }
 
-  /** Shows what changed in the items, at most ten times a second. */
+  /** Shows what changed in the items, at most four times a second. */
   refresh() {
     if (this.#timer || this.#frame) return;
-    const wait = Math.max(0, 100 - (performance.now() - this.#filledAt));
+    const wait = Math.max(0, 250 - (performance.now() - this.#filledAt));
     this.#timer = setTimeout(() => { this.#timer = 0; this.#soon(); }, wait);
   }
 
@@ -80,18 +79,24 @@ export class Rows {
     if (current < 0) this.#current = items[first < last ? Math.max(0, Math.ceil(-top / height)) : 0] ?? null;
     else if (!wanted.has(this.#current)) wanted.set(this.#current, current);
     let hadFocus = false;
+    const left = new Set();
     for (const [item, row] of this.#rows) {
       if (wanted.has(item)) continue;
       hadFocus ||= row.contains(document.activeElement);
-      row.remove();
       this.#rows.delete(item);
-      if (this.#spare.length < 40) this.#spare.push(row);
+      left.add(row);
     }
     const ordered = [...wanted].sort(([, one], [, other]) => one - other);
     let place = this.#list.firstElementChild;
     for (const [item, index] of ordered) {
       let row = this.#rows.get(item);
-      if (!row) this.#rows.set(item, row = this.#spare.pop() ?? this.#make());
+      if (row) while (left.has(place)) place = place.nextElementSibling;
+      else {
+        // Shown where it is, it costs least.
+        row = left.has(place) ? place : [...left][0] ?? this.#make();
+        left.delete(row);
+        this.#rows.set(item, row);
+      }
       if (row === place) place = place.nextElementSibling;
       else this.#list.insertBefore(row, place);
       row.style.transform = `translateY(${index * height}px)`;
@@ -100,6 +105,7 @@ export class Rows {
       this.#reach(row, item === this.#current);
       this.#options.fill(row, item);
     }
+    for (const row of left) row.remove();
     if (hadFocus && this.#current !== null) this.#rows.get(this.#current)?.focus({ preventScroll: true });
   }
 

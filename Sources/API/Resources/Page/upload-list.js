@@ -256,7 +256,7 @@ function fillButtons(place, item) {
   const wanted = item.phase === 'exists' ? ['replace', 'skip']
     : [item.canPause && 'pause', item.canResume && 'resume', (item.canRetry || item.phase === 'different') && 'retry',
       item.canCancel && 'cancel'].filter(Boolean);
-  // Rows are used again for other items: the buttons are this item's only if both are as they were.
+  // Rows are used again: the buttons are this item's only if both are as they were.
   if (place.dataset.wanted === wanted.join() && place.item === item) return;
   const hadFocus = place.contains(document.activeElement) ? [...place.children].indexOf(document.activeElement) : -1;
   place.dataset.wanted = wanted.join();
