@@ -219,9 +219,14 @@ struct EventStreamTests {
 }
 
 struct EventHubTests {
-    private func event(_ owner: String = "alice", path: String = "a", bytes: Int64 = 0) throws -> Event {
+    private func event(
+        _ owner: String = "alice",
+        path: String = "a",
+        bytes: Int64 = 0,
+        id: UploadID = UploadID(high: 1, low: 2)
+    ) throws -> Event {
         let record = UploadRecord(
-            id: UploadID(high: 1, low: 2),
+            id: id,
             owner: try #require(Owner(owner)),
             target: try #require(TargetID("web-1")),
             path: try TargetPath(path),
@@ -255,6 +260,26 @@ struct EventHubTests {
         var received = 0
         for await _ in slow.items { received += 1 }
         #expect(received == EventHub.bound)
+    }
+
+    @Test func whatComesAfterAnEndIsNotTold() async throws {
+        let hub = EventHub(surroundings: surroundings)
+        let stream = hub.subscribe(.everything)
+        var ended = try event()
+        for (kind, state) in [
+            (Event.Kind.uploadFailed, UploadState.failed), (.jobReplayed, .shipping), (.uploadDone, .done),
+            // Told by another process before the end.
+            (.partReceived, .shipping), (.uploadMerging, .merging), (.uploadDone, .done),
+        ] {
+            ended.kind = kind
+            ended.state = state
+            hub.deliver(ended)
+        }
+        hub.deliver(try event(id: UploadID(high: 1, low: 3)))
+        hub.close()
+        var told: [UploadState] = []
+        for await item in stream.items { if case .event(let summary, _) = item { told.append(summary.state) } }
+        #expect(told == [.failed, .shipping, .done, .done, .receiving])
     }
 
     @Test func subscriptionsEndWithTheirHolder() throws {

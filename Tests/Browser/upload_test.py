@@ -37,7 +37,7 @@ class UploadTest(BrowserCase):
             self.stack.file(f"folder/{number % 7}/file {number}.txt", 1 + number * 3)
         page = self.person()
         self.choose(page, os.path.join(self.stack.files, "folder"), directory="many")
-        expect(page.locator("#summary")).to_contain_text("500 of 500 files in place", timeout=240_000)
+        expect(page.locator("#summary")).to_contain_text("500 of 500 files in place", timeout=120_000)
         for number in (0, 1, 250, 499):
             path = f"folder/{number % 7}/file {number}.txt"
             self.assertTrue(self.stack.arrived(f"many/{path}", os.path.join(self.stack.files, path)), path)

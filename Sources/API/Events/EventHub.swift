@@ -48,6 +48,24 @@ enum EventStreamItem: Sendable {
     case beat
 }
 
+/// Which uploads ended lately. Processes tell events each on its own way: what one of them told before an upload's end may
+/// come after that, and would look as if the upload went on.
+private struct RecentEnds {
+    /// How many are remembered at least.
+    static let bound = 4_096
+
+    private var newer: Set<UploadID> = []
+    private var older: Set<UploadID> = []
+
+    /// Whether an event tells of what was before the end of its upload; notes ends.
+    mutating func isOvertaken(_ event: Event) -> Bool {
+        guard event.state.isEnded else { return newer.contains(event.upload) || older.contains(event.upload) }
+        newer.insert(event.upload)
+        if newer.count >= Self.bound { (newer, older) = ([], newer) }
+        return false
+    }
+}
+
 /// Fans events out. Thousands of idle streams cost a set entry and an empty buffer each; an event that nobody watches
 /// is not even encoded.
 final class EventHub: Sendable {
@@ -81,10 +99,12 @@ final class EventHub: Sendable {
         var isWatched = false
         var subscribers: [UInt64: Subscriber] = [:]
         var byFilter: [EventFilter: Set<UInt64>] = [:]
+        var ends = RecentEnds()
     }
 
-    /// The most items that wait for one stream.
-    static let bound = 64
+    /// The most items that wait for one stream: about what a busy server tells in the tenth of a second in which it may
+    /// write to none.
+    static let bound = 256
     /// The parts of a heartbeat interval over which streams are spread.
     static let slots = 15
 
@@ -101,11 +121,12 @@ final class EventHub: Sendable {
     /// How many streams are open.
     var count: Int { state.withLock { $0.subscribers.count } }
 
-    /// Hands an event to all who may see and want it.
+    /// Hands an event to all who may see and want it, unless the upload's end was told already.
     func deliver(_ event: Event) {
         let keys: [EventFilter] = [.upload(event.upload), .owner(event.owner), .everything]
         let (wanted, sequence) = state.withLock { state in
             state.sequence &+= 1
+            guard !state.ends.isOvertaken(event) else { return (false, state.sequence) }
             return (keys.contains { state.byFilter[$0] != nil }, state.sequence)
         }
         guard wanted else { return }

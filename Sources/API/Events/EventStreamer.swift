@@ -14,6 +14,8 @@ struct EventStreamer: Sendable {
     static let snapshotLimit = 200
     /// The most pages of newer uploads that are looked through for them.
     static let snapshotPages = 10
+    /// The most other uploads that are looked at in one heartbeat: events wait meanwhile, and not many can.
+    static let looks = 64
 
     let filter: EventFilter
     let subscription: EventSubscription
@@ -37,13 +39,13 @@ struct EventStreamer: Sendable {
     }
 
     /// The uploads that the stream shows, and those that the client saw and that are not among them any more: each
-    /// has ended, perhaps without an event that arrived, or been outnumbered by newer ones.
+    /// has ended, perhaps without an event that arrived, or been outnumbered by newer ones. Of many, some each time.
     private func current(since seen: [UploadID: UploadSummary]) async throws(IntakeError) -> [Upload] {
         let uploads = try await current()
         if case .upload = filter { return uploads }
         let present = Set(uploads.map(\.id))
         var others: [Upload] = []
-        for id in seen.keys where !present.contains(id) {
+        for id in seen.keys.filter({ !present.contains($0) }).shuffled().prefix(Self.looks) {
             do { others.append(try await intake.upload(id, for: principal)) } catch {
                 guard error == .notFound else { throw error }
             }

@@ -29,7 +29,12 @@ self.onmessage = async ({ data }) => {
 
 async function put(id, { url, blob, headers, digest, credentials, failures }, job) {
   const fields = { ...headers };
-  if (digest) fields['Content-Digest'] = `sha-256=:${await base64Digest(await blob.arrayBuffer())}:`;
+  if (digest) {
+    const bytes = await blob.arrayBuffer();
+    fields['Content-Digest'] = `sha-256=:${await base64Digest(bytes)}:`;
+    // Not read again, unless that is much to hold.
+    if (blob.size <= 32 << 20) blob = bytes;
+  }
   // Whether it still is the file that was chosen: a request cannot tell that from a cut line.
   else await blob.slice(0, 1).arrayBuffer();
   if (job.isOver) return;

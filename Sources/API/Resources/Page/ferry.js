@@ -164,9 +164,10 @@ export class FerryClient {
     upload.heardAt = performance.now();
     this.#followed.set(upload.id, upload);
     this.#stopListening ??= this.watch((event) => {
-      // The server is back.
-      if (event.type === 'open') this.#patience.wake();
-      else this.#followed.get(event.upload)?.heard(event);
+      if (event.type !== 'open') return this.#followed.get(event.upload)?.heard(event);
+      // The server is back. What ended meanwhile is in no snapshot.
+      this.#patience.wake();
+      for (const upload of this.#followed.values()) upload.heardAt = 0;
     });
     this.#looking ??= setInterval(() => this.#lookAtSilent(), LOOK_EVERY);
   }
@@ -195,9 +196,9 @@ export class FerryClient {
   #lookAtSilent() {
     const now = performance.now();
     const silent = [...this.#followed.values()]
-      .filter((upload) => now - upload.heardAt > LOOK_AFTER && !upload.isLocal)
-      .sort((one, other) => one.heardAt - other.heardAt).slice(0, LOOKS);
-    for (const upload of silent) {
+      .filter((upload) => !upload.isLocal && (!upload.heardAt || now - upload.heardAt > LOOK_AFTER))
+      .sort((one, other) => one.heardAt - other.heardAt);
+    for (const upload of silent.slice(0, silent[0]?.heardAt ? LOOKS : 4 * LOOKS)) {
       upload.heardAt = now;
       this.look(upload);
     }

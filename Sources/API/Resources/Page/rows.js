@@ -1,4 +1,4 @@
-// A list of thousands of rows, of which those in sight exist. The window scrolls; arrow keys go from row to row.
+// A long list of which the rows in sight exist. The window scrolls; arrow keys go from row to row.
 
 /** Rows beyond the edges that exist too. */
 const BEYOND = 4;

@@ -304,7 +304,7 @@ async function restore() {
   if (found.size > 0) update();
 }
 
-/** Keeps what the server says of what is not sent here. @param {import('./ferry-events.js').FerryEvent} event */
+/** @param {import('./ferry-events.js').FerryEvent} event of what is not sent here */
 function heard(event) {
   const item = event.upload && items.find((item) => !item.upload && item.remote?.id === event.upload);
   if (!item) return;
@@ -314,7 +314,7 @@ function heard(event) {
   update();
 }
 
-/** Events may be lost: a few of those that were not heard of are asked after. */
+/** Events may be lost. */
 async function lookAtSilent() {
   const now = performance.now();
   const silent = items.filter((item) => !item.upload && item.group !== 'over'
