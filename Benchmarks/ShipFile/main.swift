@@ -46,9 +46,9 @@ final class LocalFile: Sendable {
     }
 }
 
-/// Sends one part to its place.
+/// Sends one part to its place in a file that was not there before.
 func ship(_ source: LocalFile, _ part: Range<Int>, to path: String, over session: SFTPSession) async throws {
-    let file = try await session.open(path, .write)
+    let file = try await session.open(path, [.write, .create], permissions: 0o600)
     let length = session.writeLength
     var position = part.lowerBound
     try await file.write(at: UInt64(position)) {
@@ -83,9 +83,6 @@ var limits = PoolLimits(sessions: sessions)
 // There is nothing else to do before they are there.
 limits.handshakes = sessions
 let pool = SFTPPool(configuration: configuration, limits: limits, logger: Logger(label: "ship"))
-try await pool.withSession { session in
-    try await session.open(path, [.write, .create, .truncate], permissions: 0o600).close()
-}
 let next = Atomic<Int>(0)
 try await withThrowingTaskGroup(of: Void.self) { group in
     // Two parts a session, so that none stands still between them.

@@ -59,6 +59,24 @@ import Testing
         equal(pool.decide(at: start), .use(0))
     }
 
+    @Test func whoeverComesWhileSessionsAreOpenedDoesNotPileUpOnTheFirst() {
+        var pool = PoolState(limits: PoolLimits(sessions: 3))
+        for number in 0..<3 { equal(pool.decide(at: start), .open(number)) }
+        pool.opened(0, at: start)
+        equal(pool.decide(at: start), .use(0))
+        equal(pool.decide(at: start), .use(0))
+        equal(pool.decide(at: start), .wait(until: start + .seconds(2)))
+        pool.opened(1, at: start)
+        equal(pool.decide(at: start), .use(1))
+        equal(pool.decide(at: start), .use(1))
+        equal(pool.decide(at: start), .wait(until: start + .seconds(2)))
+        // One that does not come is not waited for longer than a moment.
+        equal(pool.decide(at: start + .seconds(2)), .use(0))
+        equal(pool.decide(at: start), .wait(until: start + .seconds(2)))
+        pool.failed(2, .timedOut(operation: "login"), at: start, jitter: 0)
+        equal(pool.decide(at: start), .use(1))
+    }
+
     @Test func atMostFourHandshakes() {
         var pool = PoolState(limits: PoolLimits(sessions: 20))
         for number in 0..<4 { equal(pool.decide(at: start), .open(number)) }

@@ -40,6 +40,33 @@ extension WithServer {
             await session.close()
         }
 
+        @Test func aFileIsWrittenMarkedSettledAndClosed() async throws {
+            let server = try await SharedServers.ssh()
+            let session = try await server.connect()
+            let path = server.fresh("settled")
+            var file = try await session.open(path, [.read, .write, .create], permissions: 0o600)
+            var pieces = [ByteBuffer(repeating: 7, count: 300_000), ByteBuffer(repeating: 8, count: 10)][...]
+            let mark = FileAttributes(accessTime: 3_600, modificationTime: 7_200)
+            #expect(try await file.write(at: 0, thenSetting: mark) { pieces.popFirst() } == 300_010)
+            let wanted = FileAttributes(permissions: 0o640, accessTime: 1, modificationTime: 2)
+            let settled = try await file.settle(wanted, flushes: true)
+            #expect(settled.refusal == nil && settled.before.size == 300_010)
+            // The mark came behind the last piece.
+            #expect(settled.before.modificationTime == 7_200 && settled.after.modificationTime == 2)
+            #expect(settled.after.permissions.map { $0 & 0o777 } == 0o640)
+            try await file.close(flushing: true)
+            #expect(await failure { try await file.close(flushing: true) } == .invalidArgument("\(path) is closed"))
+            #expect(try contents(path).count == 300_010)
+            // What the server refuses is told, and the rest done.
+            file = try await session.open("/dev/null", [.read])
+            let refused = try await file.settle(FileAttributes(size: 5), flushes: false)
+            #expect(statusCode(refused.refusal) != nil && refused.after.size == refused.before.size)
+            // A flush that fails is told, and the file closed.
+            #expect(statusCode(await failure { try await file.close(flushing: true) }) != nil)
+            #expect(await failure { _ = try await file.fstat() } == .invalidArgument("/dev/null is closed"))
+            await session.close()
+        }
+
         @Test(arguments: [false, true]) func aNameAndAFlushInOne(isReplacing: Bool) async throws {
             let server = try await SharedServers.ssh()
             let session = try await server.connect()

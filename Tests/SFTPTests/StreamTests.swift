@@ -183,4 +183,27 @@ import Testing
         // One request larger than the bound passes when nothing else is under way.
         equal(budget.take(500), true)
     }
+
+    @Test func streamsTakeTurns() {
+        var budget = SendBudget<String>(limit: 100)
+        let (first, second) = (budget.begin(), budget.begin())
+        equal(budget.take(60, turn: first), true)
+        // The second gets what the first leaves of one half, which is nothing.
+        equal(budget.take(10, turn: second), false)
+        budget.wait(for: 10, turn: second, waiter: "second")
+        // The first, and what is no stream, are not held up by that.
+        equal(budget.take(30, turn: first), true)
+        equal(budget.take(5), true)
+        equal(budget.take(10, turn: first), false)
+        budget.wait(for: 10, turn: first, waiter: "first")
+        equal(budget.release(25), ["first"])
+        // A first one that has nothing to send at the moment leaves the line to the others.
+        equal(budget.release(30), [])
+        equal(budget.release(15), ["second"])
+        #expect(budget.used == 45)
+        equal(budget.take(20, turn: second), false)
+        budget.wait(for: 20, turn: second, waiter: "second again")
+        equal(budget.end(first), ["second again"])
+        equal(budget.take(35, turn: second), true)
+    }
 }

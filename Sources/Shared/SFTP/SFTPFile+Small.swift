@@ -12,6 +12,16 @@ public struct SmallFileResult: Sendable {
     public let refusal: SFTPError?
 }
 
+/// What a server said of a file before and after attributes were set.
+public struct SettledFile: Sendable {
+    /// What it had before.
+    public let before: FileAttributes
+    /// What it has now, flushed if that was asked for.
+    public let after: FileAttributes
+    /// Why the attributes were not set; nil where they were.
+    public let refusal: SFTPError?
+}
+
 /// A file that was opened, and what was seen at the same moment.
 public struct OpenedFile: Sendable {
     /// The file.
@@ -84,6 +94,37 @@ extension SFTPFile {
         return nil
     }
 
+    /// Asks what the file is, sets its attributes, flushes it and asks again, all at once: for servers that do what they are
+    /// asked for in that order.
+    ///
+    /// - Parameter flushes: the server must support `fsync@openssh.com`.
+    public func settle(_ attributes: FileAttributes, flushes: Bool) async throws(SFTPError) -> SettledFile {
+        let handle = try openHandle()
+        var breath = Breath()
+        let before = breath.ask(.fstat(handle), "fstat", path)
+        let setting = breath.ask(.fsetstat(handle, attributes), "fsetstat", path)
+        let flush = flushes ? breath.ask(Self.flush(handle), SFTPExtension.fsync, path) : nil
+        let after = breath.ask(.fstat(handle), "fstat", path)
+        session.send(breath)
+
+        let last = await after.result()
+        let refusal = try await Self.refusal(of: setting)
+        _ = try await flush?.value()
+        guard case .attributes(let found) = try await before.value(), case .attributes(let now) = try last.get() else {
+            throw .protocolViolation("no attributes in answer to fstat")
+        }
+        return SettledFile(before: found, after: now, refusal: refusal)
+    }
+
+    /// Why a server did not do what it was asked for; throws where it did not answer.
+    private static func refusal(of reply: OneShot<Reply>) async throws(SFTPError) -> SFTPError? {
+        do throws(SFTPError) { _ = try await reply.value() } catch {
+            guard case .status = error, !error.isConnectionLoss else { throw error }
+            return error
+        }
+        return nil
+    }
+
     /// The most bytes for ``writeSmall(_:setting:flushes:readsBack:)``.
     public static let smallSize = 262_144
 
@@ -130,11 +171,7 @@ extension SFTPFile {
         // The last answer first: all others are there by then, and this task is woken once.
         let last = await facts.result()
         for write in writes { _ = try await write.value() }
-        var refusal: SFTPError?
-        do throws(SFTPError) { _ = try await setting.value() } catch {
-            guard case .status = error, !error.isConnectionLoss else { throw error }
-            refusal = error
-        }
+        let refusal = try await Self.refusal(of: setting)
         _ = try await flush?.value()
         var found = ByteBuffer()
         // Fewer than asked for, down to nothing: what is missing is not where it belongs, and comparing tells.

@@ -29,7 +29,7 @@ public struct SFTPFile: Sendable {
     public func write(_ bytes: ByteBuffer, at offset: UInt64) async throws(SFTPError) {
         let tally = WriteTally()
         do throws(SFTPError) {
-            try await send(bytes, at: offset, tally)
+            try await send(bytes, at: offset, turn: nil, tally)
             try await finish(tally)
         } catch {
             tally.abandon()
@@ -42,31 +42,69 @@ public struct SFTPFile: Sendable {
     /// Pieces of up to ``SFTPSession/writeLength`` bytes travel without being copied. Many are in flight: when `next` is
     /// asked again, the piece before need not be written yet. Returns the number of bytes, once all are confirmed.
     ///
+    /// Of several such calls over one session the one that began first goes first, ``slice`` by slice.
+    ///
+    /// - Parameter attributes: what the file gets behind the last piece, in the same round trip, as far as the server lets it.
+    ///
     /// Throws `SFTPError`, or what `next` throws. What was written by then is not undone.
     @discardableResult
-    public func write(at offset: UInt64, from next: () async throws -> ByteBuffer?) async throws -> UInt64 {
+    public func write(
+        at offset: UInt64,
+        thenSetting attributes: FileAttributes? = nil,
+        from next: () async throws -> ByteBuffer?
+    ) async throws -> UInt64 {
         let tally = WriteTally()
-        var position = offset
         do {
-            while let piece = try await next() {
-                try await send(piece, at: position, tally)
-                position += UInt64(piece.readableBytes)
+            let length = try await pour(at: offset, tally, from: next)
+            let setting = try attributes.map { attributes throws(SFTPError) in
+                session.ask(.fsetstat(try handle.open(), attributes), "fsetstat", path)
             }
-            try await finish(tally)
+            let wasRefused = try await finish(tally)
+            _ = await setting?.result()
+            if wasRefused, let attributes { try? await setAttributes(attributes) }
+            return length
         } catch {
             tally.abandon()
             throw error
         }
+    }
+
+    /// After how many bytes a stream lets others go first.
+    public static let slice = 64 << 20
+
+    private func pour(
+        at offset: UInt64,
+        _ tally: WriteTally,
+        from next: () async throws -> ByteBuffer?
+    ) async throws -> UInt64 {
+        var turn = session.mailbox.beginStream()
+        defer { session.mailbox.endStream(turn) }
+        var position = offset
+        var left = Self.slice
+        while let piece = try await next() {
+            try await send(piece, at: position, turn: turn, tally)
+            position += UInt64(piece.readableBytes)
+            left -= piece.readableBytes
+            guard left <= 0 else { continue }
+            session.mailbox.endStream(turn)
+            turn = session.mailbox.beginStream()
+            left = Self.slice
+        }
         return position - offset
     }
 
-    private func send(_ bytes: ByteBuffer, at offset: UInt64, _ tally: WriteTally) async throws(SFTPError) {
+    private func send(
+        _ bytes: ByteBuffer,
+        at offset: UInt64,
+        turn: Int?,
+        _ tally: WriteTally
+    ) async throws(SFTPError) {
         var rest = bytes
         var position = offset
         while rest.readableBytes > 0 {
             let length = min(rest.readableBytes, session.writeLength)
             guard let piece = rest.readSlice(length: length) else { return }
-            try await session.mailbox.reserve(length)
+            try await session.mailbox.reserve(length, turn: turn)
             submit(piece, at: position, try handle.open(), tally)
             position += UInt64(length)
             if let failure = tally.failure { throw failure }
@@ -87,9 +125,13 @@ public struct SFTPFile: Sendable {
         )
     }
 
-    private func finish(_ tally: WriteTally) async throws(SFTPError) {
+    /// Waits for all answers; whether some pieces had to be sent again.
+    @discardableResult
+    private func finish(_ tally: WriteTally) async throws(SFTPError) -> Bool {
         try await tally.drained()
-        if tally.hasRefused { try await repeatRefused(tally) }
+        guard tally.hasRefused else { return false }
+        try await repeatRefused(tally)
+        return true
     }
 
     /// Some servers announce more than they take: what failed in large requests is sent again in small ones.
@@ -205,7 +247,17 @@ public struct SFTPFile: Sendable {
     func release(in breath: inout Breath) { handle.release(in: &breath) }
 
     /// Gives the handle back; a second call does nothing.
-    public func close() async throws(SFTPError) {
-        try await handle.close()
+    ///
+    /// - Parameter flushes: has the server flush the file first, in the same round trip; it must support
+    ///   `fsync@openssh.com`.
+    public func close(flushing flushes: Bool = false) async throws(SFTPError) {
+        guard flushes else { return try await handle.close() }
+        var breath = Breath()
+        let flush = breath.ask(Self.flush(try handle.open()), SFTPExtension.fsync, path)
+        let closing = handle.close(in: &breath)
+        session.send(breath)
+        let closed = await closing?.result()
+        _ = try await flush.value()
+        _ = try closed?.get()
     }
 }

@@ -24,6 +24,8 @@ public struct ServerLimits: Sendable, Equatable {
 public struct TransportFacts: Sendable, Equatable {
     /// The server's identification string.
     public var serverIdent = ""
+    /// Whether that is OpenSSH's.
+    public var isOpenSSH: Bool { serverIdent.hasPrefix("SSH-2.0-OpenSSH") }
     /// Key exchange method.
     public var keyExchange = ""
     /// Host key algorithm.
@@ -64,7 +66,7 @@ public struct ServerCapabilities: Sendable, Equatable {
 
     /// Whether the server says that it is OpenSSH, whose answers to lstat are about a symbolic link itself, and whose
     /// rename never replaces a file that appears meanwhile. Of other servers neither is known; ProFTPD does neither.
-    public var isOpenSSH: Bool { transport.serverIdent.hasPrefix("SSH-2.0-OpenSSH") }
+    public var isOpenSSH: Bool { transport.isOpenSSH }
 
     /// Whether the server announced `name`.
     public func supports(_ name: String) -> Bool { extensions[name] != nil }

@@ -171,6 +171,7 @@ final class Collected<Element: Sendable>: Sendable {
                 job: { _ in .done },
                 probe: { path, asked in
                     guard asked == target else { return nil }
+                    if path.name == "slow" { try? await Task.sleep(for: .seconds(2)) }
                     return path.name == "unclear" ? nil : path.description == "dir/thére"
                 }
             ),
@@ -188,14 +189,15 @@ final class Collected<Element: Sendable>: Sendable {
             }
             #expect(await asker.probe(try TargetPath("dir/thére"), on: target) == true)
             #expect(await asker.probe(try TargetPath("dir/elsewhere"), on: target) == false)
-            // "Cannot tell" comes at once; no worker takes the whole time; no queue answers at once.
+            // "Cannot tell" comes at once, and so it does where no worker is, or no queue; one that is busy is waited for.
             let start = ContinuousClock.now
             #expect(await asker.probe(try TargetPath("unclear"), on: target) == nil)
+            #expect(await asker.probe(try TargetPath("x"), on: lonely) == nil)
+            #expect(await asker.probe(try TargetPath("x"), on: try newTarget()) == nil)
             #expect(start.duration(to: .now) < .milliseconds(450))
             let patient = ContinuousClock.now
-            #expect(await asker.probe(try TargetPath("x"), on: lonely) == nil)
+            #expect(await asker.probe(try TargetPath("slow"), on: target) == nil)
             #expect(patient.duration(to: .now) >= .milliseconds(450))
-            #expect(await asker.probe(try TargetPath("x"), on: try newTarget()) == nil)
         }
     }
 

@@ -32,6 +32,8 @@ public final class AMQPJobQueue: JobQueue {
     private let requester: AMQPRequester
     private let options: Options
     private let known = Mutex<[TargetID: KnownDepth]>([:])
+    /// Whether anybody answers each target's probes, and until when that is taken for true.
+    private let listeners = Mutex<[TargetID: (areThere: Bool, until: ContinuousClock.Instant)]>([:])
     /// When each target's queues were last declared anew.
     private let declared = Mutex<[TargetID: ContinuousClock.Instant]>([:])
 
@@ -153,7 +155,7 @@ public final class AMQPJobQueue: JobQueue {
 
     /// Asks a target's workers whether something is at a path; nil where none answers, or none can tell.
     public func probe(_ path: TargetPath, on target: TargetID) async -> Bool? {
-        guard requester.state == .connected else { return nil }
+        guard requester.state == .connected, await hasListeners(target) else { return nil }
         let lifetime = String(options.probeTimeout.milliseconds)
         let question = AMQPMessage(
             body: ProbeMessage.encode(path),
@@ -172,6 +174,25 @@ public final class AMQPJobQueue: JobQueue {
         } catch {
             return nil
         }
+    }
+
+    /// Whether a worker listens for a target's probes, as of a moment ago: without one nobody waits for an answer.
+    private func hasListeners(_ target: TargetID) async -> Bool {
+        let cached = listeners.withLock { $0[target].flatMap { .now < $0.until ? $0.areThere : nil } }
+        if let cached { return cached }
+        let areThere: Bool
+        do {
+            let queue = try await publisher.inspect(queue: FerryTopology.probeQueue(of: target))
+            areThere = (queue?.consumers ?? 0) > 0
+        } catch {
+            return true
+        }
+        let until = ContinuousClock.now + options.depthLifetime
+        listeners.withLock { listeners in
+            listeners = listeners.filter { .now < $0.value.until }
+            listeners[target] = (areThere, until)
+        }
+        return areThere
     }
 
     /// Answers a probe: not mandatory, since whoever asked may have gone.

@@ -75,6 +75,13 @@ extension SFTPTarget {
         (attributes.mode ?? options.mode) == nil ? [.owner] : [.mode, .owner]
     }
 
+    /// What a part file can have before it has its name, but for an owner.
+    func beforeRename(modified: UInt32, _ attributes: FinalAttributes) -> FileAttributes {
+        var wanted = FileAttributes(accessTime: modified, modificationTime: modified)
+        wanted.permissions = mode(attributes).untilRenamed.bits
+        return wanted
+    }
+
     /// Sets what a part file can have before it has its name; answers what is left.
     ///
     /// - Parameter found: what it has so far.
@@ -86,8 +93,7 @@ extension SFTPTarget {
         _ attributes: FinalAttributes,
         on session: SFTPSession
     ) async throws(SFTPError) -> FileAttributes {
-        var wanted = FileAttributes(accessTime: modified, modificationTime: modified)
-        wanted.permissions = mode(attributes).untilRenamed.bits
+        var wanted = beforeRename(modified: modified, attributes)
         let owner = owner(of: file, found)
         if owner?.uid == found.uid { (wanted.uid, wanted.gid) = (owner?.uid, owner?.gid) }
         let refused = try await set(wanted, of: handle, file, asked: asked(attributes))

@@ -77,22 +77,35 @@ extension SFTPTarget {
             let flushes = wantsFlush && session.capabilities.supports(SFTPExtension.fsync)
             let handle = try await self.openToSeal(name, file, on: session)
             do {
-                let before = try await handle.fstat()
+                let time = UInt32(clamping: modified)
+                // For OpenSSH, which does what it is asked for in that order.
+                let isAtOnce = session.capabilities.isOpenSSH && self.options.owner == nil && self.options.group == nil
+                let atOnce =
+                    isAtOnce
+                    ? try await handle.settle(self.beforeRename(modified: time, attributes), flushes: flushes) : nil
+                let before: FileAttributes
+                if let atOnce { before = atOnce.before } else { before = try await handle.fstat() }
                 let found = FileFacts(before)
                 guard found.size == size else {
                     throw TargetError(.partFileLost, "\(file.name) has \(found.size) bytes instead of \(size)")
                 }
-                let time = UInt32(clamping: modified)
-                let rest = try await self.setBeforeRename(
-                    handle,
-                    file,
-                    from: before,
-                    modified: time,
-                    attributes,
-                    on: session
-                )
-                if flushes { try await handle.fsync() }
-                let facts = FileFacts(try await handle.fstat())
+                let facts: FileFacts
+                let rest: FileAttributes
+                if let atOnce, atOnce.refusal == nil {
+                    facts = FileFacts(atOnce.after)
+                    rest = self.rest(attributes)
+                } else {
+                    rest = try await self.setBeforeRename(
+                        handle,
+                        file,
+                        from: before,
+                        modified: time,
+                        attributes,
+                        on: session
+                    )
+                    if flushes { try await handle.fsync() }
+                    facts = FileFacts(try await handle.fstat())
+                }
                 let keepsTimes = facts.modified == Int64(time)
                 return SealedSFTPFile(
                     target: self,

@@ -11,10 +11,17 @@ extension SFTPTarget {
 
     private func prepare(_ file: PartFile, size: Int64?, on session: SFTPSession) async throws {
         let directory = directory(of: file.path)
+        let final = absolute(file.path)
+        let tellsSpace = size != nil && session.capabilities.supports(SFTPExtension.statvfs)
+        // All that is only looked at travels together.
+        async let there = Self.lstat(final, on: session)
+        async let early = tellsSpace ? try? session.statvfs(directory) : nil
         try await ensure(file.path.directory, at: directory, on: session)
-        try Self.checkFinal(try await Self.lstat(absolute(file.path), on: session), file.path)
-        if let size, session.capabilities.supports(SFTPExtension.statvfs) {
-            let space = try await session.statvfs(directory).availableBytes
+        try Self.checkFinal(try await there, file.path)
+        if let size, tellsSpace {
+            // Of a directory that is made only now nothing was told.
+            var space = await early?.availableBytes ?? 0
+            if space < UInt64(max(size, 0)) { space = try await session.statvfs(directory).availableBytes }
             // Parts that lie apart stay until the commit, beside what is made of them.
             let (twice, overflow) = size.multipliedReportingOverflow(by: 2)
             let needed = file.strategy.keepsPartsApart ? (overflow ? .max : twice) : size
@@ -32,7 +39,8 @@ extension SFTPTarget {
                 [.write, .create, .exclusive],
                 permissions: 0o600
             )
-            try await handle.close()
+            // A gateway keeps nothing before this.
+            if session.capabilities.isOpenSSH { handle.release() } else { try await handle.close() }
         } catch {
             guard error.isUnexplained else { throw error }
             throw await explain(error, on: session, needed: 4_096)
@@ -47,15 +55,17 @@ extension SFTPTarget {
 
     /// Makes sure that a directory is there, below the root, and that no symbolic link on the way leads out.
     func ensure(_ components: [String], at directory: String, on session: SFTPSession) async throws {
+        async let root = session.realpath(options.root)
+        async let place = components.isEmpty ? nil : Self.stat(directory, on: session)
+        async let end = components.isEmpty ? nil : session.realpath(directory)
         try await Self.check(root: options.root, on: session)
         guard !components.isEmpty else { return }
-        let root = try await session.realpath(options.root)
-        if let attributes = try await Self.stat(directory, on: session) {
+        if let attributes = try await place {
             guard attributes.isDirectory else { throw TargetError(.pathRefused, "\(directory) is not a directory") }
-            try check(try await session.realpath(directory), below: root)
-            return
+            guard let end = try await end else { return }
+            return try check(end, below: try await root)
         }
-        try await makeDirectories(components, below: root, on: session)
+        try await makeDirectories(components, below: try await root, on: session)
     }
 
     /// The root is the directory that was configured, and not what somebody lets its name lead to.

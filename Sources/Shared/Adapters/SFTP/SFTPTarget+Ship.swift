@@ -25,7 +25,7 @@ extension SFTPTarget {
         let part = reader.part
         let place = place(of: part, in: file)
         let flushes = options.flushes
-        let written = try await withSession { session in
+        return try await withSession { session in
             let method = await self.verification(on: session, size: part.size)
             var handle = try await self.open(place, of: file, reads: method == .readback, on: session)
             do {
@@ -38,12 +38,19 @@ extension SFTPTarget {
                     handle = try await self.open(place, of: file, reads: method == .readback, on: session)
                     try await Self.write(reader, to: handle, at: place.offset, piece: session.writeLength)
                 }
-                // Before the proof: what is written after it leaves another time.
-                async let isMarked: Void? = try? handle.setAttributes(Self.mark())
-                if flushes, session.capabilities.supports(SFTPExtension.fsync) { try await handle.fsync() }
-                _ = await isMarked
-                if method == .readback { try await Self.readBack(part, at: place.offset, from: handle) }
-                try await handle.close()
+                let canFlush = flushes && session.capabilities.supports(SFTPExtension.fsync)
+                switch method {
+                case .size: try await handle.close(flushing: canFlush)
+                case .readback:
+                    if canFlush { try await handle.fsync() }
+                    try await Self.readBack(part, at: place.offset, from: handle)
+                    try await handle.close()
+                case .digest:
+                    // It reads what the server has confirmed, be that flushed or not.
+                    async let isFlushed: Void = handle.close(flushing: canFlush)
+                    try await self.proveByDigest(part, at: place)
+                    try await isFlushed
+                }
             } catch SFTPError.status(.failure, let message, let operation, let path) {
                 let error = SFTPError.status(code: .failure, message: message, operation: operation, path: path)
                 try? await handle.close()
@@ -54,8 +61,6 @@ extension SFTPTarget {
             }
             return method
         }
-        if written == .digest { try await proveByDigest(part, at: place) }
-        return written
     }
 
     /// Opens what a part is written into. Never makes the part file, so that a late worker must not bring a finished one
@@ -124,6 +129,7 @@ extension SFTPTarget {
         }
     }
 
+    /// Writes a part and marks its file, before the proof: what is written after it leaves another time.
     private static func write(
         _ reader: any PartReader,
         to handle: SFTPFile,
@@ -131,7 +137,7 @@ extension SFTPTarget {
         piece: Int
     ) async throws {
         var position: Int64 = 0
-        try await handle.write(at: UInt64(offset)) {
+        try await handle.write(at: UInt64(offset), thenSetting: mark()) {
             let bytes = try await read(reader, at: position, piece: piece)
             position += Int64(bytes?.readableBytes ?? 0)
             return bytes

@@ -28,7 +28,7 @@ struct PrepareGeneration: Sendable {
             do { try await ports.surroundings.sleep(pause) } catch {
                 throw .target(TargetError(.cancelled, "waiting for another worker's preparation"))
             }
-            pause = min(pause * 2, .milliseconds(200))
+            pause = min(pause * 2, .milliseconds(50))
             if let file = try await wanted(upload.id).partFile { return file }
         }
         do throws(WorkError) {

@@ -43,6 +43,10 @@ struct PoolState {
         case fail(SFTPError)
     }
 
+    /// How many callers a session gets while others are being opened, and how long those are waited for: a handshake is
+    /// eight round trips or so.
+    private static let (share, patience) = (2, Duration.seconds(2))
+
     let limits: PoolLimits
     private(set) var slots: [Int: Slot] = [:]
     private(set) var breaker: CircuitBreaker
@@ -65,6 +69,10 @@ struct PoolState {
 
     private var connecting: Int { slots.values.count { $0.phase == .connecting } }
     private var occupied: Int { slots.values.count { $0.phase != .retired } }
+    /// How long sessions that are being opened are waited for where there is one with enough to do.
+    private var patience: Instant? {
+        slots.values.filter { $0.phase == .connecting }.map(\.idleSince).max().map { $0 + Self.patience }
+    }
     private var bound: Int { max(1, min(limits.sessions, allowance ?? .max) - lent) }
 
     /// What a caller who wants a session is to do.
@@ -78,6 +86,8 @@ struct PoolState {
         if let best {
             // One is usable: another is opened beside it only if nothing speaks against it.
             if mayOpen, !isHeldBack(at: now), breaker.state == .closed { return open(at: now) }
+            // Those that are open in a moment take their share: who piles up on the first one stays there.
+            if best.value.users >= Self.share, let until = patience, now < until { return .wait(until: until) }
             return use(best.key, at: now)
         }
         if let refusedUntil {

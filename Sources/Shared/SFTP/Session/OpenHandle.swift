@@ -29,6 +29,14 @@ final class OpenHandle: Sendable {
         breath.add(submission(to: NoReceiver.shared))
     }
 
+    /// Gives the handle back with other requests; nil a second time.
+    func close(in breath: inout Breath) -> OneShot<Reply>? {
+        guard !isClosed.exchange(true, ordering: .relaxed) else { return nil }
+        let reply = OneShot<Reply>()
+        breath.add(submission(to: reply))
+        return reply
+    }
+
     private func submission(to receiver: any ReplyReceiver) -> Submission {
         Submission(request: .close(bytes), operation: "close", path: path, receiver: receiver)
     }

@@ -39,7 +39,12 @@ final class SessionLoop {
 
     /// Exchanges versions and asks for the server's limits.
     func initialize(_ wait: OpeningWait) throws(SFTPError) -> ServerCapabilities {
+        let id: UInt32 = .max
+        let limits = Request.extended(name: SFTPExtension.limits, payload: ByteBuffer()).encoded(id: id).head
         outbound.append(Request.initialization(version: 3))
+        // OpenSSH's answers what it does not know, too, so that the answer to this need not be waited for twice.
+        let isAsked = transport.facts.isOpenSSH
+        if isAsked { outbound.append(limits) }
         guard case .version(let version, let extensions) = try exchange(wait) else {
             throw .protocolViolation("no version in answer to the first packet")
         }
@@ -50,9 +55,8 @@ final class SessionLoop {
             limits: nil,
             transport: transport.facts
         )
-        if capabilities.supports(SFTPExtension.limits) {
-            let id: UInt32 = .max
-            outbound.append(Request.extended(name: SFTPExtension.limits, payload: ByteBuffer()).encoded(id: id).head)
+        if isAsked || capabilities.supports(SFTPExtension.limits) {
+            if !isAsked { outbound.append(limits) }
             guard case .reply(id, let reply) = try exchange(wait) else {
                 throw .protocolViolation("reply to a request never sent")
             }

@@ -73,16 +73,36 @@ final class SessionMailbox: Sendable {
         }
     }
 
+    /// Begins a stream of file data, which has its turn when those before it have ended; see ``SendBudget``.
+    func beginStream() -> Int { state.withLock { $0.budget.begin() } }
+
+    /// Says that all of a stream is handed over.
+    func endStream(_ turn: Int) { letIn(state.withLock { $0.budget.end(turn) }) }
+
     /// Waits for room for `bytes` of file data in the session's queue.
-    func reserve(_ bytes: Int) async throws(SFTPError) {
+    ///
+    /// - Parameter turn: of the stream that they belong to, if they do.
+    func reserve(_ bytes: Int, turn: Int? = nil) async throws(SFTPError) {
         let waiter: OneShot<Void>? = try state.withLock { (state) throws(SFTPError) in
             if let ended = state.ended { throw ended }
-            if state.budget.take(bytes) { return nil }
+            if state.budget.take(bytes, turn: turn) { return nil }
             let waiter = OneShot<Void>()
-            state.budget.wait(for: bytes, waiter: Room(bytes: bytes, waiter: waiter))
+            state.budget.wait(for: bytes, turn: turn, waiter: Room(bytes: bytes, waiter: waiter))
             return waiter
         }
         try await waiter?.value()
+    }
+
+    /// Tells those who got room.
+    private func letIn(_ granted: [Room]) {
+        var granted = granted
+        while !granted.isEmpty {
+            var freed = 0
+            // A waiter that was cancelled meanwhile does not use what it got.
+            for room in granted where !room.waiter.deliver(.success(())) { freed += room.bytes }
+            guard freed > 0 else { return }
+            granted = state.withLock { $0.budget.release(freed) }
+        }
     }
 
     /// Asks the thread to end the session.
@@ -135,14 +155,12 @@ final class SessionMailbox: Sendable {
 
     /// Notes answered requests and gives their bytes back.
     func settle(requests: Int, bytes: Int) {
-        state.withLock { $0.load -= requests }
-        var freed = bytes
-        while freed > 0 {
-            let granted = state.withLock { $0.budget.release(freed) }
-            freed = 0
-            // A waiter that was cancelled meanwhile does not use what it got.
-            for room in granted where !room.waiter.deliver(.success(())) { freed += room.bytes }
-        }
+        letIn(
+            state.withLock {
+                $0.load -= requests
+                return bytes > 0 ? $0.budget.release(bytes) : []
+            }
+        )
     }
 
     /// Ends the mailbox; nothing is accepted afterwards, and everybody who waits is told.

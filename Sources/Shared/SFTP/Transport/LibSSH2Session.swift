@@ -174,13 +174,6 @@ final class LibSSH2Session {
         let user = configuration.user
         let userLength = CUnsignedInt(user.utf8.count)
         let credential = try LoadedCredential(configuration.credentials, user: user)
-        var listed: String?
-        _ = try drive(wait, "login") {
-            listed = libssh2_userauth_list(handle, user, userLength).map { String(cString: $0) }
-            return listed == nil ? libssh2_session_last_errno(handle) : 0
-        }
-        if libssh2_userauth_authenticated(handle) != 0 { return }
-        let methods = (listed ?? "").split(separator: ",").map { printable(String($0)) }
         let code: CInt
         switch credential {
         case .key(let bytes, let passphrase):
@@ -212,16 +205,29 @@ final class LibSSH2Session {
                 )
             }
         }
-        guard code == 0 else {
-            let lost = [
-                LIBSSH2_ERROR_SOCKET_DISCONNECT, LIBSSH2_ERROR_SOCKET_RECV, LIBSSH2_ERROR_SOCKET_SEND,
-                LIBSSH2_ERROR_TIMEOUT, LIBSSH2_ERROR_SOCKET_TIMEOUT,
-            ]
-            // Without an answer nothing was refused: libssh2 has the same code for both, and other words.
-            let isUnanswered = socket.hasEnded || lastMessage.hasPrefix("Waiting for ")
-            if lost.contains(code) || isUnanswered { throw disconnected("login") }
-            throw .authenticationFailed(user: user, methods: methods, reason: lastMessage)
+        guard code != 0 else { return }
+        let lost = [
+            LIBSSH2_ERROR_SOCKET_DISCONNECT, LIBSSH2_ERROR_SOCKET_RECV, LIBSSH2_ERROR_SOCKET_SEND,
+            LIBSSH2_ERROR_TIMEOUT, LIBSSH2_ERROR_SOCKET_TIMEOUT,
+        ]
+        let reason = lastMessage
+        // Without an answer nothing was refused: libssh2 has the same code for both, and other words.
+        let isUnanswered = socket.hasEnded || reason.hasPrefix("Waiting for ")
+        if lost.contains(code) || isUnanswered { throw disconnected("login") }
+        // Asked only now: a login that succeeds needs no answer to it. It lets in whoever needs to prove nothing.
+        let methods = try methods(user, wait)
+        if libssh2_userauth_authenticated(handle) != 0 { return }
+        throw .authenticationFailed(user: user, methods: methods, reason: reason)
+    }
+
+    /// The methods by which a server lets somebody log in; none where it does not say so.
+    private func methods(_ user: String, _ wait: OpeningWait) throws(SFTPError) -> [String] {
+        var listed: String?
+        _ = try drive(wait, "login") {
+            listed = libssh2_userauth_list(handle, user, CUnsignedInt(user.utf8.count)).map { String(cString: $0) }
+            return listed == nil ? libssh2_session_last_errno(handle) : 0
         }
+        return (listed ?? "").split(separator: ",").map { printable(String($0)) }
     }
 
     /// Repeats a libssh2 call until it no longer says "would block".
