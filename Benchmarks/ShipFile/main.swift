@@ -51,13 +51,12 @@ func ship(_ source: LocalFile, _ part: Range<Int>, to path: String, over session
     let file = try await session.open(path, [.write, .create], permissions: 0o600)
     let length = session.writeLength
     var position = part.lowerBound
-    try await file.write(at: UInt64(position)) {
+    try await file.writeAndClose(at: UInt64(position)) {
         guard position < part.upperBound else { return nil }
         let piece = source.read(at: position, min(length, part.upperBound - position))
         position += piece?.readableBytes ?? 0
         return piece
     }
-    try await file.close()
 }
 
 var configuration = SSHConfiguration(

@@ -57,6 +57,20 @@ extension WithServer {
             try await file.close(flushing: true)
             #expect(await failure { try await file.close(flushing: true) } == .invalidArgument("\(path) is closed"))
             #expect(try contents(path).count == 300_010)
+            // The same behind the last piece.
+            file = try await session.open(path, .write)
+            pieces = [ByteBuffer(bytes: [1, 2, 3])][...]
+            #expect(
+                try await file.writeAndClose(at: 300_010, thenSetting: mark, flushing: true) { pieces.popFirst() } == 3
+            )
+            let facts = try await session.stat(path)
+            #expect(facts.size == 300_013 && facts.modificationTime == 7_200)
+            #expect(await failure { _ = try await file.fstat() } == .invalidArgument("\(path) is closed"))
+            // A write that fails is told, though the file is closed.
+            file = try await session.open(path, .read)
+            pieces = [ByteBuffer(bytes: [1])][...]
+            await #expect(throws: SFTPError.self) { try await file.writeAndClose(at: 0) { pieces.popFirst() } }
+            #expect(try contents(path).first == 7)
             // What the server refuses is told, and the rest done.
             file = try await session.open("/dev/null", [.read])
             let refused = try await file.settle(FileAttributes(size: 5), flushes: false)

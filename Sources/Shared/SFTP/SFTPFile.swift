@@ -69,6 +69,48 @@ public struct SFTPFile: Sendable {
         }
     }
 
+    /// Writes as ``write(at:thenSetting:from:)`` does, and closes the file behind the last piece, all in one round trip; for
+    /// servers that take requests as long as they say: what was refused is not sent again, and throws.
+    ///
+    /// - Parameter flushes: has the server flush the file before; it must support `fsync@openssh.com`.
+    @discardableResult
+    public func writeAndClose(
+        at offset: UInt64,
+        thenSetting attributes: FileAttributes? = nil,
+        flushing flushes: Bool = false,
+        from next: () async throws -> ByteBuffer?
+    ) async throws -> UInt64 {
+        let tally = WriteTally()
+        do {
+            let length = try await pour(at: offset, tally, from: next)
+            let handle = try handle.open()
+            var breath = Breath()
+            let setting = attributes.map { breath.ask(.fsetstat(handle, $0), "fsetstat", path) }
+            let flush = flushes ? breath.ask(Self.flush(handle), SFTPExtension.fsync, path) : nil
+            let closing = self.handle.close(in: &breath)
+            session.send(breath)
+            // The last answer first: all others are there by then.
+            let closed = await closing?.result()
+            try await tally.drained()
+            if tally.hasRefused {
+                session.mailbox.writeLength.store(ServerCapabilities.safeLength, ordering: .relaxed)
+                throw SFTPError.status(
+                    code: .failure,
+                    message: "a request as long as announced was refused",
+                    operation: "write",
+                    path: path
+                )
+            }
+            _ = await setting?.result()
+            _ = try await flush?.value()
+            _ = try closed?.get()
+            return length
+        } catch {
+            tally.abandon()
+            throw error
+        }
+    }
+
     /// After how many bytes a stream lets others go first.
     public static let slice = 64 << 20
 

@@ -27,9 +27,16 @@ extension SFTPTarget {
         let flushes = options.flushes
         return try await withSession { session in
             let method = await self.verification(on: session, size: part.size)
+            let canFlush = flushes && session.capabilities.supports(SFTPExtension.fsync)
+            // Nothing is asked of the file afterwards, and nothing tried again.
+            let closes = method == .size && session.capabilities.isOpenSSH && !file.strategy.keepsPartsApart
             var handle = try await self.open(place, of: file, reads: method == .readback, on: session)
             do {
                 do {
+                    if closes {
+                        try await Self.writeAndClose(reader, handle, at: place.offset, on: session, flushing: canFlush)
+                        return method
+                    }
                     try await Self.write(reader, to: handle, at: place.offset, piece: session.writeLength)
                 } catch let refusal as SFTPError where refusal.isRefusedWrite && file.strategy.keepsPartsApart {
                     // Where only the end of a file is written, what an earlier attempt left is in the way.
@@ -38,7 +45,6 @@ extension SFTPTarget {
                     handle = try await self.open(place, of: file, reads: method == .readback, on: session)
                     try await Self.write(reader, to: handle, at: place.offset, piece: session.writeLength)
                 }
-                let canFlush = flushes && session.capabilities.supports(SFTPExtension.fsync)
                 switch method {
                 case .size: try await handle.close(flushing: canFlush)
                 case .readback:
@@ -139,6 +145,22 @@ extension SFTPTarget {
         var position: Int64 = 0
         try await handle.write(at: UInt64(offset), thenSetting: mark()) {
             let bytes = try await read(reader, at: position, piece: piece)
+            position += Int64(bytes?.readableBytes ?? 0)
+            return bytes
+        }
+    }
+
+    /// The same, and closes it, all in one round trip.
+    private static func writeAndClose(
+        _ reader: any PartReader,
+        _ handle: SFTPFile,
+        at offset: Int64,
+        on session: SFTPSession,
+        flushing flushes: Bool
+    ) async throws {
+        var position: Int64 = 0
+        try await handle.writeAndClose(at: UInt64(offset), thenSetting: mark(), flushing: flushes) {
+            let bytes = try await read(reader, at: position, piece: session.writeLength)
             position += Int64(bytes?.readableBytes ?? 0)
             return bytes
         }
