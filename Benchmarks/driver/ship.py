@@ -137,7 +137,7 @@ def far(place: Place) -> list[Line]:
     """The rows ship-far: at 20 ms and at 100 ms."""
     return [
         _far(place, 20, place.sizes.file_bytes, 3.0, (4, 8, 12)),
-        _far(place, 100, place.sizes.file_bytes // 4, 6.0, (8, 16, 24)),
+        _far(place, 100, place.sizes.file_bytes // 4, 6.0, (16, 20, 24)),
     ]
 
 
