@@ -105,7 +105,11 @@ struct EventStreamTests {
                 fixture.hub.beat()
                 let last = try #require(try await stream.event())
                 #expect(last.data["upload"]?.text == ids[0] && last.data["state"]?.text == "cancelled")
-                // It is told once.
+                // It is told once, and what waited meanwhile is older.
+                let id = try #require(UploadID(ids[0]))
+                var upload = try #require(try await fixture.store.upload(id))
+                upload.state = .shipping
+                fixture.hub.deliver(Event(.partReceived, upload, at: upload.updatedAt))
                 fixture.hub.beat()
                 #expect(try await stream.block() == ": keep-alive")
                 fixture.hub.beat()
@@ -280,6 +284,19 @@ struct EventHubTests {
         var told: [UploadState] = []
         for await item in stream.items { if case .event(let summary, _) = item { told.append(summary.state) } }
         #expect(told == [.failed, .shipping, .done, .done, .receiving])
+    }
+
+    @Test func theLastThousandsOfEndsAreRemembered() throws {
+        var ends = RecentEnds()
+        func told(_ number: Int, _ state: UploadState) throws -> Bool {
+            var event = try event(id: UploadID(high: 1, low: UInt64(number)))
+            event.state = state
+            return !ends.isOvertaken(event)
+        }
+        for number in 0..<3 * RecentEnds.bound { #expect(try told(number, .done)) }
+        #expect(try told(0, .shipping))
+        for number in 2 * RecentEnds.bound..<3 * RecentEnds.bound { #expect(try !told(number, .shipping)) }
+        #expect(try told(3 * RecentEnds.bound - 1, .done))
     }
 
     @Test func subscriptionsEndWithTheirHolder() throws {

@@ -70,8 +70,9 @@ import Testing
         equal(pool.decide(at: start), .use(1))
         equal(pool.decide(at: start), .use(1))
         equal(pool.decide(at: start), .wait(until: start + .seconds(2)))
-        // One that does not come is not waited for longer than a moment.
-        equal(pool.decide(at: start + .seconds(2)), .use(0))
+        // One that does not come is not waited for longer than a moment, however late it began.
+        equal(pool.decide(at: start + .seconds(1), since: start), .wait(until: start + .seconds(2)))
+        equal(pool.decide(at: start + .seconds(2), since: start), .use(0))
         equal(pool.decide(at: start), .wait(until: start + .seconds(2)))
         pool.failed(2, .timedOut(operation: "login"), at: start, jitter: 0)
         equal(pool.decide(at: start), .use(1))

@@ -184,6 +184,45 @@ import Testing
         equal(budget.take(500), true)
     }
 
+    @Test(arguments: 1...40) func nobodyIsLeftWaiting(seed: UInt64) {
+        var random = SeededGenerator(seed: seed)
+        var budget = SendBudget<Int>(limit: 100)
+        var turns: [Int] = []
+        var held: [Int: Int] = [:]
+        var waiting: [Int: Int] = [:]
+        func admit(_ granted: [Int]) {
+            for number in granted { held[number] = waiting.removeValue(forKey: number) }
+        }
+        for number in 0..<400 {
+            switch random.next() % 4 {
+            case 0 where turns.count < 5: turns.append(budget.begin())
+            case 1:
+                guard let turn = turns.randomElement(using: &random) else { break }
+                turns.removeAll { $0 == turn }
+                admit(budget.end(turn))
+            case 2:
+                guard let key = held.keys.sorted().randomElement(using: &random) else { break }
+                admit(budget.release(held.removeValue(forKey: key) ?? 0))
+            default:
+                // Now and then more than the bound, which passes alone.
+                let bytes = random.next() % 20 == 0 ? 150 : Int(random.next() % 40) + 1
+                let turn = turns.randomElement(using: &random)
+                if budget.take(bytes, turn: turn) {
+                    held[number] = bytes
+                } else {
+                    waiting[number] = bytes
+                    budget.wait(for: bytes, turn: turn, waiter: number)
+                }
+            }
+            #expect(budget.used == held.values.reduce(0, +))
+            #expect(budget.used <= 100 || held.count == 1)
+            #expect(waiting.isEmpty || !held.isEmpty)
+        }
+        // Whoever waits is let in by what is given back, whatever streams are still under way.
+        while let key = held.keys.min() { admit(budget.release(held.removeValue(forKey: key) ?? 0)) }
+        #expect(waiting.isEmpty && budget.used == 0)
+    }
+
     @Test func streamsTakeTurns() {
         var budget = SendBudget<String>(limit: 100)
         let (first, second) = (budget.begin(), budget.begin())

@@ -50,7 +50,7 @@ enum EventStreamItem: Sendable {
 
 /// Which uploads ended lately. Processes tell events each on its own way: what one of them told before an upload's end may
 /// come after that, and would look as if the upload went on.
-private struct RecentEnds {
+struct RecentEnds {
     /// How many are remembered at least.
     static let bound = 4_096
 

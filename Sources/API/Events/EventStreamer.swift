@@ -40,17 +40,21 @@ struct EventStreamer: Sendable {
 
     /// The uploads that the stream shows, and those that the client saw and that are not among them any more: each
     /// has ended, perhaps without an event that arrived, or been outnumbered by newer ones. Of many, some each time.
-    private func current(since seen: [UploadID: UploadSummary]) async throws(IntakeError) -> [Upload] {
+    private func current(
+        since seen: [UploadID: UploadSummary]
+    ) async throws(IntakeError) -> (uploads: [Upload], gone: [UploadID]) {
         let uploads = try await current()
-        if case .upload = filter { return uploads }
+        if case .upload = filter { return (uploads, []) }
         let present = Set(uploads.map(\.id))
         var others: [Upload] = []
+        var gone: [UploadID] = []
         for id in seen.keys.filter({ !present.contains($0) }).shuffled().prefix(Self.looks) {
             do { others.append(try await intake.upload(id, for: principal)) } catch {
                 guard error == .notFound else { throw error }
+                gone.append(id)
             }
         }
-        return uploads + others
+        return (uploads + others, gone)
     }
 
     /// Writes until the upload has ended, the client has gone, or the server stops.
@@ -64,9 +68,12 @@ struct EventStreamer: Sendable {
     ) async throws {
         for frame in snapshot { try await writer.write(frame) }
         if isOver(seen) { return }
+        // Whose end a heartbeat told before the events that waited meanwhile.
+        var ended: Set<UploadID> = []
         for await item in subscription.items {
             switch item {
             case .event(let summary, let frame):
+                if !summary.state.isEnded, ended.contains(summary.upload) { continue }
                 note(summary, &seen)
                 try await writer.write(frame)
                 if isOver([summary.upload: summary]) { return }
@@ -78,6 +85,7 @@ struct EventStreamer: Sendable {
                 try await writer.write(EventFrame.keepAlive)
                 let missed = await missed(since: seen)
                 seen = missed.seen
+                ended = missed.ended
                 for frame in missed.frames { try await writer.write(frame) }
                 if isOver(seen) { return }
             }
@@ -89,10 +97,13 @@ struct EventStreamer: Sendable {
     /// answer there are none, and the next beat asks again.
     private func missed(
         since seen: [UploadID: UploadSummary]
-    ) async -> (frames: [ByteBuffer], seen: [UploadID: UploadSummary]) {
+    ) async -> (frames: [ByteBuffer], seen: [UploadID: UploadSummary], ended: Set<UploadID>) {
         await Task {
-            guard let uploads = try? await current(since: seen) else { return ([], seen) }
-            return snapshots(of: uploads.filter { seen[$0.id] != UploadSummary($0) }, seen)
+            guard let now = try? await current(since: seen) else { return ([], seen, []) }
+            let news = now.uploads.filter { seen[$0.id] != UploadSummary($0) }
+            var (frames, seen) = snapshots(of: news, seen)
+            for id in now.gone { seen[id] = nil }
+            return (frames, seen, Set(news.filter(\.state.isEnded).map(\.id)))
         }.value
     }
 

@@ -44,7 +44,8 @@ public struct SFTPFile: Sendable {
     ///
     /// Of several such calls over one session the one that began first goes first, ``slice`` by slice.
     ///
-    /// - Parameter attributes: what the file gets behind the last piece, in the same round trip, as far as the server lets it.
+    /// - Parameter attributes: what the file gets behind the last piece, as far as the server lets it; in the same round trip
+    ///   where the server is OpenSSH, which does what it is asked for in that order.
     ///
     /// Throws `SFTPError`, or what `next` throws. What was written by then is not undone.
     @discardableResult
@@ -56,12 +57,13 @@ public struct SFTPFile: Sendable {
         let tally = WriteTally()
         do {
             let length = try await pour(at: offset, tally, from: next)
-            let setting = try attributes.map { attributes throws(SFTPError) in
-                session.ask(.fsetstat(try handle.open(), attributes), "fsetstat", path)
+            var setting: OneShot<Reply>?
+            if let attributes, session.capabilities.isOpenSSH {
+                setting = session.ask(.fsetstat(try handle.open(), attributes), "fsetstat", path)
             }
             let wasRefused = try await finish(tally)
             _ = await setting?.result()
-            if wasRefused, let attributes { try? await setAttributes(attributes) }
+            if let attributes, setting == nil || wasRefused { try? await setAttributes(attributes) }
             return length
         } catch {
             tally.abandon()
@@ -70,7 +72,8 @@ public struct SFTPFile: Sendable {
     }
 
     /// Writes as ``write(at:thenSetting:from:)`` does, and closes the file behind the last piece, all in one round trip; for
-    /// servers that take requests as long as they say: what was refused is not sent again, and throws.
+    /// servers that do what they are asked for in that order. What was refused is not sent again in smaller requests, as
+    /// ``write(at:thenSetting:from:)`` would: it throws what the server said.
     ///
     /// - Parameter flushes: has the server flush the file before; it must support `fsync@openssh.com`.
     @discardableResult
@@ -92,15 +95,7 @@ public struct SFTPFile: Sendable {
             // The last answer first: all others are there by then.
             let closed = await closing?.result()
             try await tally.drained()
-            if tally.hasRefused {
-                session.mailbox.writeLength.store(ServerCapabilities.safeLength, ordering: .relaxed)
-                throw SFTPError.status(
-                    code: .failure,
-                    message: "a request as long as announced was refused",
-                    operation: "write",
-                    path: path
-                )
-            }
+            if let refusal = tally.refusal { throw refusal }
             _ = await setting?.result()
             _ = try await flush?.value()
             _ = try closed?.get()
@@ -290,10 +285,13 @@ public struct SFTPFile: Sendable {
 
     /// Gives the handle back; a second call does nothing.
     ///
-    /// - Parameter flushes: has the server flush the file first, in the same round trip; it must support
+    /// - Parameter flushes: has the server flush the file first, in the same round trip where it is OpenSSH; it must support
     ///   `fsync@openssh.com`.
     public func close(flushing flushes: Bool = false) async throws(SFTPError) {
-        guard flushes else { return try await handle.close() }
+        guard flushes, session.capabilities.isOpenSSH else {
+            if flushes { try await fsync() }
+            return try await handle.close()
+        }
         var breath = Breath()
         let flush = breath.ask(Self.flush(try handle.open()), SFTPExtension.fsync, path)
         let closing = handle.close(in: &breath)

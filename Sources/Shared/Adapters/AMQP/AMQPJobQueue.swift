@@ -16,6 +16,8 @@ public final class AMQPJobQueue: JobQueue {
         public var depthLifetime = Duration.seconds(1)
         /// How long to wait for a worker's answer to a probe.
         public var probeTimeout = Duration.seconds(2)
+        /// How long no answer is waited for once none came.
+        public var silence = Duration.seconds(2)
         /// Jobs of one call that are on their way at a time.
         public var window = 1_000
 
@@ -32,8 +34,8 @@ public final class AMQPJobQueue: JobQueue {
     private let requester: AMQPRequester
     private let options: Options
     private let known = Mutex<[TargetID: KnownDepth]>([:])
-    /// Whether anybody answers each target's probes, and until when that is taken for true.
-    private let listeners = Mutex<[TargetID: (areThere: Bool, until: ContinuousClock.Instant)]>([:])
+    /// Targets of which a probe was not answered, and until when nobody waits for another answer.
+    private let silent = Mutex<[TargetID: ContinuousClock.Instant]>([:])
     /// When each target's queues were last declared anew.
     private let declared = Mutex<[TargetID: ContinuousClock.Instant]>([:])
 
@@ -155,7 +157,9 @@ public final class AMQPJobQueue: JobQueue {
 
     /// Asks a target's workers whether something is at a path; nil where none answers, or none can tell.
     public func probe(_ path: TargetPath, on target: TargetID) async -> Bool? {
-        guard requester.state == .connected, await hasListeners(target) else { return nil }
+        // Without a worker not every creation waits for an answer that does not come.
+        let isSilent = silent.withLock { silent in silent[target].map { .now < $0 } ?? false }
+        guard requester.state == .connected, !isSilent else { return nil }
         let lifetime = String(options.probeTimeout.milliseconds)
         let question = AMQPMessage(
             body: ProbeMessage.encode(path),
@@ -170,29 +174,11 @@ public final class AMQPJobQueue: JobQueue {
                 routingKey: FerryTopology.probeQueue(of: target),
                 timeout: options.probeTimeout
             )
+            silent.withLock { $0[target] = answer == nil ? .now + options.silence : nil }
             return try answer.flatMap { message throws(MessageError) in try ProbeMessage.exists(message.body) }
         } catch {
             return nil
         }
-    }
-
-    /// Whether a worker listens for a target's probes, as of a moment ago: without one nobody waits for an answer.
-    private func hasListeners(_ target: TargetID) async -> Bool {
-        let cached = listeners.withLock { $0[target].flatMap { .now < $0.until ? $0.areThere : nil } }
-        if let cached { return cached }
-        let areThere: Bool
-        do {
-            let queue = try await publisher.inspect(queue: FerryTopology.probeQueue(of: target))
-            areThere = (queue?.consumers ?? 0) > 0
-        } catch {
-            return true
-        }
-        let until = ContinuousClock.now + options.depthLifetime
-        listeners.withLock { listeners in
-            listeners = listeners.filter { .now < $0.value.until }
-            listeners[target] = (areThere, until)
-        }
-        return areThere
     }
 
     /// Answers a probe: not mandatory, since whoever asked may have gone.

@@ -28,7 +28,7 @@ extension SFTPTarget {
         return try await withSession { session in
             let method = await self.verification(on: session, size: part.size)
             let canFlush = flushes && session.capabilities.supports(SFTPExtension.fsync)
-            // Nothing is asked of the file afterwards, and nothing tried again.
+            // Nothing is asked of the file afterwards.
             let closes = method == .size && session.capabilities.isOpenSSH && !file.strategy.keepsPartsApart
             var handle = try await self.open(place, of: file, reads: method == .readback, on: session)
             do {
@@ -38,10 +38,12 @@ extension SFTPTarget {
                         return method
                     }
                     try await Self.write(reader, to: handle, at: place.offset, piece: session.writeLength)
-                } catch let refusal as SFTPError where refusal.isRefusedWrite && file.strategy.keepsPartsApart {
+                } catch let refusal as SFTPError
+                    where refusal.isRefusedWrite && (closes || file.strategy.keepsPartsApart)
+                {
                     // Where only the end of a file is written, what an earlier attempt left is in the way.
                     try? await handle.close()
-                    try await session.remove(place.name)
+                    if !closes { try await session.remove(place.name) }
                     handle = try await self.open(place, of: file, reads: method == .readback, on: session)
                     try await Self.write(reader, to: handle, at: place.offset, piece: session.writeLength)
                 }
@@ -54,7 +56,13 @@ extension SFTPTarget {
                 case .digest:
                     // It reads what the server has confirmed, be that flushed or not.
                     async let isFlushed: Void = handle.close(flushing: canFlush)
-                    try await self.proveByDigest(part, at: place)
+                    do { try await self.proveByDigest(part, at: place) } catch let error as TargetError
+                        where error.kind == .partFileLost
+                    {
+                        // Where a target is several machines, another one may see it only now.
+                        try await isFlushed
+                        try await self.proveByDigest(part, at: place)
+                    }
                     try await isFlushed
                 }
             } catch SFTPError.status(.failure, let message, let operation, let path) {

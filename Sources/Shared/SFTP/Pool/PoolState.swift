@@ -43,8 +43,8 @@ struct PoolState {
         case fail(SFTPError)
     }
 
-    /// How many callers a session gets while others are being opened, and how long those are waited for: a handshake is
-    /// eight round trips or so.
+    /// How many callers a session gets while others are being opened, and how long another caller waits for those: a handshake
+    /// is eight round trips or so.
     private static let (share, patience) = (2, Duration.seconds(2))
 
     let limits: PoolLimits
@@ -69,14 +69,12 @@ struct PoolState {
 
     private var connecting: Int { slots.values.count { $0.phase == .connecting } }
     private var occupied: Int { slots.values.count { $0.phase != .retired } }
-    /// How long sessions that are being opened are waited for where there is one with enough to do.
-    private var patience: Instant? {
-        slots.values.filter { $0.phase == .connecting }.map(\.idleSince).max().map { $0 + Self.patience }
-    }
     private var bound: Int { max(1, min(limits.sessions, allowance ?? .max) - lent) }
 
     /// What a caller who wants a session is to do.
-    mutating func decide(at now: Instant) -> Decision {
+    ///
+    /// - Parameter start: since when it wants one.
+    mutating func decide(at now: Instant, since start: Instant? = nil) -> Decision {
         if isShutDown { return .fail(.closed) }
         let best = slots.filter { $0.value.phase == .live }.min { ($0.value.users, $0.key) < ($1.value.users, $1.key) }
         if let best, best.value.users == 0 { return use(best.key, at: now) }
@@ -87,7 +85,8 @@ struct PoolState {
             // One is usable: another is opened beside it only if nothing speaks against it.
             if mayOpen, !isHeldBack(at: now), breaker.state == .closed { return open(at: now) }
             // Those that are open in a moment take their share: who piles up on the first one stays there.
-            if best.value.users >= Self.share, let until = patience, now < until { return .wait(until: until) }
+            let until = (start ?? now) + Self.patience
+            if best.value.users >= Self.share, connecting > 0, now < until { return .wait(until: until) }
             return use(best.key, at: now)
         }
         if let refusedUntil {

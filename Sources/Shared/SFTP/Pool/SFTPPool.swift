@@ -82,7 +82,7 @@ public final class SFTPPool: Sendable {
             let change = OneShot<Void>()
             let (decision, session): (PoolState.Decision, SFTPSession?) = state.withLock {
                 while true {
-                    let decision = $0.pool.decide(at: now)
+                    let decision = $0.pool.decide(at: now, since: start)
                     switch decision {
                     case .use(let number):
                         if let session = $0.sessions[number], session.isAlive { return (decision, session) }

@@ -18,9 +18,13 @@ final class SessionLoop {
     private var interests: [pollfd] = []
     /// When bytes last went out or a reply came in.
     private var lastProgress = ContinuousClock.now
+    /// Whether an answer may come that nobody waits for.
+    private var ignoresLimits = false
     private var settledRequests = 0
     private var settledBytes = 0
 
+    /// The request that asks for limits, before there are others.
+    private static let limitsID = UInt32.max
     /// SSH packets sent before replies are looked at again.
     private static let writesPerTurn = 16
     private static let readsPerTurn = 64
@@ -39,10 +43,10 @@ final class SessionLoop {
 
     /// Exchanges versions and asks for the server's limits.
     func initialize(_ wait: OpeningWait) throws(SFTPError) -> ServerCapabilities {
-        let id: UInt32 = .max
+        let id = Self.limitsID
         let limits = Request.extended(name: SFTPExtension.limits, payload: ByteBuffer()).encoded(id: id).head
         outbound.append(Request.initialization(version: 3))
-        // OpenSSH's answers what it does not know, too, so that the answer to this need not be waited for twice.
+        // OpenSSH answers what it does not know, too: the one trip need not wait for the other.
         let isAsked = transport.facts.isOpenSSH
         if isAsked { outbound.append(limits) }
         guard case .version(let version, let extensions) = try exchange(wait) else {
@@ -55,20 +59,23 @@ final class SessionLoop {
             limits: nil,
             transport: transport.facts
         )
-        if isAsked || capabilities.supports(SFTPExtension.limits) {
-            if !isAsked { outbound.append(limits) }
-            guard case .reply(id, let reply) = try exchange(wait) else {
-                throw .protocolViolation("reply to a request never sent")
-            }
-            if case .extended(let payload) = reply {
-                var reader = PacketReader(payload)
-                capabilities.limits = ServerLimits(
-                    maxPacket: try reader.integer(UInt64.self, "packet limit"),
-                    maxRead: try reader.integer(UInt64.self, "read limit"),
-                    maxWrite: try reader.integer(UInt64.self, "write limit"),
-                    maxHandles: try reader.integer(UInt64.self, "handle limit")
-                )
-            }
+        guard capabilities.supports(SFTPExtension.limits) else {
+            // Behind OpenSSH there may be somebody else, who may not answer at all.
+            ignoresLimits = isAsked
+            return capabilities
+        }
+        if !isAsked { outbound.append(limits) }
+        guard case .reply(id, let reply) = try exchange(wait) else {
+            throw .protocolViolation("reply to a request never sent")
+        }
+        if case .extended(let payload) = reply {
+            var reader = PacketReader(payload)
+            capabilities.limits = ServerLimits(
+                maxPacket: try reader.integer(UInt64.self, "packet limit"),
+                maxRead: try reader.integer(UInt64.self, "read limit"),
+                maxWrite: try reader.integer(UInt64.self, "write limit"),
+                maxHandles: try reader.integer(UInt64.self, "handle limit")
+            )
         }
         return capabilities
     }
@@ -178,6 +185,10 @@ final class SessionLoop {
     private func handle(_ packet: ByteBuffer) throws(SFTPError) {
         guard case .reply(let id, let reply) = try InboundPacket(decoding: packet) else {
             throw .protocolViolation("a second version packet")
+        }
+        if ignoresLimits, id == Self.limitsID {
+            ignoresLimits = false
+            return
         }
         let delivery = try table.answer(id: id, with: reply)
         settledRequests += 1

@@ -14,6 +14,8 @@ final class WriteTally: ReplyReceiver {
         var pieces: [Int: Piece] = [:]
         var nextTag = 0
         var refused: [Piece] = []
+        /// What the server said to the first of them.
+        var refusal: SFTPError?
         var failure: SFTPError?
         var isAbandoned = false
         var waiter: OneShot<Void>?
@@ -25,6 +27,8 @@ final class WriteTally: ReplyReceiver {
     var failure: SFTPError? { state.withLock { $0.failure } }
     /// Whether large pieces were refused that may succeed in small requests.
     var hasRefused: Bool { state.withLock { !$0.refused.isEmpty } }
+    /// What the server said to the first piece that it refused.
+    var refusal: SFTPError? { state.withLock { $0.refusal } }
 
     /// Notes a piece about to be submitted; it is kept until confirmed, since it may have to be sent again.
     func begin(_ bytes: ByteBuffer, at offset: UInt64) -> Int {
@@ -41,6 +45,7 @@ final class WriteTally: ReplyReceiver {
             if case .failure(let error) = result {
                 if let piece, piece.bytes.readableBytes > ServerCapabilities.safeLength, error.mayBeDueToLength {
                     state.refused.append(piece)
+                    if state.refusal == nil { state.refusal = error }
                 } else if state.failure == nil {
                     state.failure = error
                 }
