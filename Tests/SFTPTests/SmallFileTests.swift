@@ -71,6 +71,7 @@ extension WithServer {
             pieces = [ByteBuffer(bytes: [1])][...]
             await #expect(throws: SFTPError.self) { try await file.writeAndClose(at: 0) { pieces.popFirst() } }
             #expect(try contents(path).first == 7)
+            #expect(await failure { _ = try await file.fstat() } == .invalidArgument("\(path) is closed"))
             // What the server refuses is told, and the rest done.
             file = try await session.open("/dev/null", [.read])
             let refused = try await file.settle(FileAttributes(size: 5), flushes: false)

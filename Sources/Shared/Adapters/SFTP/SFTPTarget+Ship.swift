@@ -33,11 +33,9 @@ extension SFTPTarget {
             var handle = try await self.open(place, of: file, reads: method == .readback, on: session)
             do {
                 do {
-                    if closes {
-                        try await Self.writeAndClose(reader, handle, at: place.offset, on: session, flushing: canFlush)
-                        return method
-                    }
-                    try await Self.write(reader, to: handle, at: place.offset, piece: session.writeLength)
+                    let flushesAtOnce = closes ? canFlush : nil
+                    try await Self.write(reader, to: handle, at: place.offset, on: session, closing: flushesAtOnce)
+                    if closes { return method }
                 } catch let refusal as SFTPError
                     where refusal.isRefusedWrite && (closes || file.strategy.keepsPartsApart)
                 {
@@ -45,26 +43,9 @@ extension SFTPTarget {
                     try? await handle.close()
                     if !closes { try await session.remove(place.name) }
                     handle = try await self.open(place, of: file, reads: method == .readback, on: session)
-                    try await Self.write(reader, to: handle, at: place.offset, piece: session.writeLength)
+                    try await Self.write(reader, to: handle, at: place.offset, on: session)
                 }
-                switch method {
-                case .size: try await handle.close(flushing: canFlush)
-                case .readback:
-                    if canFlush { try await handle.fsync() }
-                    try await Self.readBack(part, at: place.offset, from: handle)
-                    try await handle.close()
-                case .digest:
-                    // It reads what the server has confirmed, be that flushed or not.
-                    async let isFlushed: Void = handle.close(flushing: canFlush)
-                    do { try await self.proveByDigest(part, at: place) } catch let error as TargetError
-                        where error.kind == .partFileLost
-                    {
-                        // Where a target is several machines, another one may see it only now.
-                        try await isFlushed
-                        try await self.proveByDigest(part, at: place)
-                    }
-                    try await isFlushed
-                }
+                try await self.prove(part, at: place, by: method, handle, flushes: canFlush)
             } catch SFTPError.status(.failure, let message, let operation, let path) {
                 let error = SFTPError.status(code: .failure, message: message, operation: operation, path: path)
                 try? await handle.close()
@@ -74,6 +55,33 @@ extension SFTPTarget {
                 throw error
             }
             return method
+        }
+    }
+
+    /// Flushes what was written, proves it, and closes the file.
+    private func prove(
+        _ part: Part,
+        at place: PartPlace,
+        by method: Verification,
+        _ handle: SFTPFile,
+        flushes: Bool
+    ) async throws {
+        switch method {
+        case .size: try await handle.close(flushing: flushes)
+        case .readback:
+            if flushes { try await handle.fsync() }
+            try await Self.readBack(part, at: place.offset, from: handle)
+            try await handle.close()
+        case .digest:
+            // It reads what the server has confirmed, be that flushed or not.
+            async let isFlushed: Void = handle.close(flushing: flushes)
+            do { try await proveByDigest(part, at: place) } catch {
+                guard error.kind == .partFileLost else { throw error }
+                // Where a target is several machines, another one may see it only now.
+                try await isFlushed
+                try await proveByDigest(part, at: place)
+            }
+            try await isFlushed
         }
     }
 
@@ -144,33 +152,26 @@ extension SFTPTarget {
     }
 
     /// Writes a part and marks its file, before the proof: what is written after it leaves another time.
+    ///
+    /// - Parameter flushes: closes it, too, all in one round trip, and whether it is flushed before; nil leaves it open.
     private static func write(
         _ reader: any PartReader,
         to handle: SFTPFile,
         at offset: Int64,
-        piece: Int
+        on session: SFTPSession,
+        closing flushes: Bool? = nil
     ) async throws {
+        let piece = session.writeLength
         var position: Int64 = 0
-        try await handle.write(at: UInt64(offset), thenSetting: mark()) {
+        func next() async throws -> ByteBuffer? {
             let bytes = try await read(reader, at: position, piece: piece)
             position += Int64(bytes?.readableBytes ?? 0)
             return bytes
         }
-    }
-
-    /// The same, and closes it, all in one round trip.
-    private static func writeAndClose(
-        _ reader: any PartReader,
-        _ handle: SFTPFile,
-        at offset: Int64,
-        on session: SFTPSession,
-        flushing flushes: Bool
-    ) async throws {
-        var position: Int64 = 0
-        try await handle.writeAndClose(at: UInt64(offset), thenSetting: mark(), flushing: flushes) {
-            let bytes = try await read(reader, at: position, piece: session.writeLength)
-            position += Int64(bytes?.readableBytes ?? 0)
-            return bytes
+        if let flushes {
+            try await handle.writeAndClose(at: UInt64(offset), thenSetting: mark(), flushing: flushes, from: next)
+        } else {
+            try await handle.write(at: UInt64(offset), thenSetting: mark(), from: next)
         }
     }
 

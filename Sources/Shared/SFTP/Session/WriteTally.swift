@@ -13,9 +13,7 @@ final class WriteTally: ReplyReceiver {
     private struct State {
         var pieces: [Int: Piece] = [:]
         var nextTag = 0
-        var refused: [Piece] = []
-        /// What the server said to the first of them.
-        var refusal: SFTPError?
+        var refused: [(piece: Piece, reason: SFTPError)] = []
         var failure: SFTPError?
         var isAbandoned = false
         var waiter: OneShot<Void>?
@@ -26,9 +24,9 @@ final class WriteTally: ReplyReceiver {
     var isAbandoned: Bool { state.withLock { $0.isAbandoned } }
     var failure: SFTPError? { state.withLock { $0.failure } }
     /// Whether large pieces were refused that may succeed in small requests.
-    var hasRefused: Bool { state.withLock { !$0.refused.isEmpty } }
-    /// What the server said to the first piece that it refused.
-    var refusal: SFTPError? { state.withLock { $0.refusal } }
+    var hasRefused: Bool { refusal != nil }
+    /// What the server said to the first of these.
+    var refusal: SFTPError? { state.withLock { $0.refused.first?.reason } }
 
     /// Notes a piece about to be submitted; it is kept until confirmed, since it may have to be sent again.
     func begin(_ bytes: ByteBuffer, at offset: UInt64) -> Int {
@@ -44,8 +42,7 @@ final class WriteTally: ReplyReceiver {
             let piece = state.pieces.removeValue(forKey: tag)
             if case .failure(let error) = result {
                 if let piece, piece.bytes.readableBytes > ServerCapabilities.safeLength, error.mayBeDueToLength {
-                    state.refused.append(piece)
-                    if state.refusal == nil { state.refusal = error }
+                    state.refused.append((piece, error))
                 } else if state.failure == nil {
                     state.failure = error
                 }
@@ -73,7 +70,7 @@ final class WriteTally: ReplyReceiver {
     func takeRefused() -> [Piece] {
         state.withLock { state in
             defer { state.refused = [] }
-            return state.refused
+            return state.refused.map(\.piece)
         }
     }
 
