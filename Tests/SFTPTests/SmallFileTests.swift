@@ -66,12 +66,17 @@ extension WithServer {
             let facts = try await session.stat(path)
             #expect(facts.size == 300_013 && facts.modificationTime == 7_200)
             #expect(await failure { _ = try await file.fstat() } == .invalidArgument("\(path) is closed"))
-            // A write that fails is told, though the file is closed.
+            // A write that fails is told, whether the file was closed by then or not.
             file = try await session.open(path, .read)
             pieces = [ByteBuffer(bytes: [1])][...]
             await #expect(throws: SFTPError.self) { try await file.writeAndClose(at: 0) { pieces.popFirst() } }
             #expect(try contents(path).first == 7)
-            #expect(await failure { _ = try await file.fstat() } == .invalidArgument("\(path) is closed"))
+            // A full disk is told, and takes nothing from the length of later writes.
+            file = try await session.open("/dev/full", .write)
+            pieces = [ByteBuffer(repeating: 1, count: 100_000)][...]
+            let length = session.writeLength
+            await #expect(throws: SFTPError.self) { try await file.writeAndClose(at: 0) { pieces.popFirst() } }
+            #expect(session.writeLength == length)
             // What the server refuses is told, and the rest done.
             file = try await session.open("/dev/null", [.read])
             let refused = try await file.settle(FileAttributes(size: 5), flushes: false)

@@ -73,7 +73,7 @@ public struct SFTPFile: Sendable {
 
     /// Writes as ``write(at:thenSetting:from:)`` does, and closes the file behind the last piece, all in one round trip; for
     /// servers that do what they are asked for in that order. What was refused is not sent again in smaller requests, as
-    /// ``write(at:thenSetting:from:)`` would: it throws what the server said.
+    /// ``write(at:thenSetting:from:)`` would: it throws what the server said, and the file may be open still.
     ///
     /// - Parameter flushes: has the server flush the file before; it must support `fsync@openssh.com`.
     @discardableResult
