@@ -75,10 +75,10 @@ def _present(commands: Mapping[str, peers.Command | None]) -> dict[str, peers.Co
 
 
 def _best(shipping: _Shipping, server: SSHServer, choice: list[_Way]) -> _Way:
-    """The way that is fastest here, each tried once."""
+    """The way that is fastest here, each tried twice."""
     if len(choice) == 1:
         return choice[0]
-    tried = {way: shipping.ours(server, way)().seconds for way in choice}
+    tried = {way: min(shipping.ours(server, way)().seconds for _ in range(2)) for way in choice}
     return min(tried, key=lambda way: tried[way])
 
 

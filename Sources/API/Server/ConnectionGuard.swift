@@ -14,6 +14,9 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     typealias OutboundIn = HTTPResponsePart
     typealias OutboundOut = HTTPResponsePart
 
+    /// A piece of a body that is handed on by itself, in bytes.
+    private static let largePiece = 131_072
+
     private let limits: ServerLimits
     private var state: ConnectionStateMachine
     private var rate: BodyRate
@@ -47,7 +50,12 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
             action = state.receivedEnd()
         }
         switch action {
-        case .forward: context.fireChannelRead(data)
+        case .forward:
+            context.fireChannelRead(data)
+            // Whoever awaits it has work for a while; the next read need not be over before that begins.
+            if case .body(let buffer) = unwrapInboundIn(data), buffer.readableBytes >= Self.largePiece {
+                context.fireChannelReadComplete()
+            }
         case .discard: break
         case .close: context.close(promise: nil)
         }

@@ -19,7 +19,7 @@ final class MemoryBudget: Sendable {
 
     /// How many buffers of a connection can be full at once: those that one read makes, those that wait, and the one that
     /// is being written.
-    static let buffersPerConnection = 6
+    static let buffersPerConnection = 8
 
     /// The largest read buffer for one more connection: fewer have larger ones.
     func open() -> Int {
@@ -74,8 +74,9 @@ struct IngestChannel: HTTPChannelHandler {
             return try NIOAsyncChannel(
                 wrappingChannelSynchronously: channel,
                 configuration: .init(
-                    // Reading begins again while there still is something to hash, not when all is taken.
-                    backPressureStrategy: .init(lowWatermark: 2, highWatermark: 3),
+                    // Reading goes on while a part is being begun, and begins again while there still is something to
+                    // hash, not when all is taken.
+                    backPressureStrategy: .init(lowWatermark: 3, highWatermark: 5),
                     isOutboundHalfClosureEnabled: true
                 )
             )

@@ -310,6 +310,26 @@ import Testing
         try await eventually("the part is closed") { DiskLayout.openDescriptors(below: directory).count <= 1 }
     }
 
+    /// Each piece is written while the next one is received.
+    @Test(arguments: [1, 2]) func aPieceThatDoesNotReachTheDiskIsToldByWhatComesNext(pieces: Int64) async throws {
+        let directory = try TemporaryDirectory("staging")
+        let staging = try await open(directory)
+        try await staging.create(try Sample.record(id))
+        let writer = try await staging.beginPart(of: id, offset: 0, size: 300_000 * pieces)
+        try DiskLayout.fillDisk(under: "unfinished", below: directory)
+        try await writer.write(Bytes.seeded(1, count: 300_000))
+        if pieces == 1 {
+            _ = try await writer.seal()
+            await #expect(throws: StagingError.full) { _ = try await writer.publish() }
+        } else {
+            await #expect(throws: StagingError.full) { try await writer.write(Bytes.seeded(2, count: 300_000)) }
+        }
+        await writer.discard()
+        #expect(try await staging.read(id)?.parts == [])
+        #expect(try await staging.space().used == 0)
+        #expect(DiskLayout.openDescriptors(below: directory).count <= 1)
+    }
+
     @Test func aDiscardedUploadWithManyPartsIsGoneForGood() async throws {
         let directory = try TemporaryDirectory("staging")
         let staging = try await open(directory) { $0.fsync = false }

@@ -4,6 +4,7 @@ import Adapters
 import Core
 import CoreTesting
 import Foundation
+import Glibc
 import Harness
 import Testing
 
@@ -108,10 +109,24 @@ enum DiskLayout {
     }
 
     /// Descriptors of this process that lead below a directory.
-    static func openDescriptors(below directory: TemporaryDirectory) -> [String] {
+    static func openDescriptors(below directory: TemporaryDirectory) -> [CInt: String] {
         let numbers = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd")) ?? []
-        return numbers.compactMap { try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/fd/" + $0) }
-            .filter { $0.hasPrefix(directory.path) }
+        let places = numbers.compactMap { text -> (CInt, String)? in
+            let link = "/proc/self/fd/" + text
+            guard let number = CInt(text), let place = try? FileManager.default.destinationOfSymbolicLink(atPath: link)
+            else { return nil }
+            return place.hasPrefix(directory.path) ? (number, place) : nil
+        }
+        return Dictionary(uniqueKeysWithValues: places)
+    }
+
+    /// Puts a device that is full in the place of an open file: whatever is written to it from now on meets `ENOSPC`.
+    static func fillDisk(under name: String, below directory: TemporaryDirectory) throws {
+        let open = openDescriptors(below: directory).first { $0.value.hasSuffix("/" + name) }
+        let number = try #require(open?.key, "\(name) is not open")
+        let full = Glibc.open("/dev/full", O_WRONLY | O_CLOEXEC)
+        defer { close(full) }
+        guard full >= 0, dup2(full, number) == number else { throw HarnessError("fill \(name): \(errno)") }
     }
 }
 

@@ -27,13 +27,27 @@ final class BlockingPool: Sendable {
     }
 
     /// Begins work whose end is waited for later.
+    ///
+    /// - Parameter earlier: work that has to end first, if any. Then this begins on the thread that ended it, without a
+    ///   wait for another; its failure is this one's.
     func begin<Value: Sendable>(
+        after earlier: BegunWork<Void>? = nil,
         _ work: @escaping @Sendable () throws(StagingError) -> Value
     ) -> BegunWork<Value> {
         let begun = BegunWork<Value>()
+        let isFollowing = earlier?.follow { result in
+            begun.end(result.flatMap { Result { () throws(StagingError) in try work() } })
+        }
+        if isFollowing ?? false { return begun }
         threads.submit { state in
             switch state {
-            case .active: begun.end(Result { () throws(StagingError) in try work() })
+            case .active:
+                begun.end(
+                    Result { () throws(StagingError) in
+                        try earlier?.result?.get()
+                        return try work()
+                    }
+                )
             case .cancelled: begun.end(.failure(.failed("staging is closed")))
             }
         }
@@ -59,30 +73,44 @@ final class BlockingPool: Sendable {
 final class BegunWork<Value: Sendable>: Sendable {
     private enum State {
         case running
-        case awaited(CheckedContinuation<Result<Value, StagingError>, Never>)
+        case followed(@Sendable (Result<Value, StagingError>) -> Void)
         case ended(Result<Value, StagingError>)
     }
 
     private let state = Mutex(State.running)
 
+    /// How it ended, if it has.
+    var result: Result<Value, StagingError>? {
+        state.withLock { state in
+            if case .ended(let result) = state { result } else { nil }
+        }
+    }
+
     fileprivate func end(_ result: Result<Value, StagingError>) {
-        let waiting: CheckedContinuation<Result<Value, StagingError>, Never>? = state.withLock { state in
+        let next: (@Sendable (Result<Value, StagingError>) -> Void)? = state.withLock { state in
             defer { state = .ended(result) }
-            if case .awaited(let continuation) = state { return continuation }
+            if case .followed(let next) = state { return next }
             return nil
         }
-        waiting?.resume(returning: result)
+        next?(result)
+    }
+
+    /// Has `next` run on the thread that ends this; false where it has ended already, and `next` does not run. There
+    /// is one follower at most, `wait` included.
+    fileprivate func follow(_ next: @escaping @Sendable (Result<Value, StagingError>) -> Void) -> Bool {
+        state.withLock { state in
+            if case .ended = state { return false }
+            state = .followed(next)
+            return true
+        }
     }
 
     /// Waits for the end; to be called once.
     func wait() async throws(StagingError) -> Value {
         let result: Result<Value, StagingError> = await withCheckedContinuation { continuation in
-            let early: Result<Value, StagingError>? = state.withLock { state in
-                if case .ended(let result) = state { return result }
-                state = .awaited(continuation)
-                return nil
+            if !follow({ continuation.resume(returning: $0) }), let early = self.result {
+                continuation.resume(returning: early)
             }
-            if let early { continuation.resume(returning: early) }
         }
         return try result.get()
     }

@@ -36,8 +36,8 @@ final class DiskPartWriter: PartWriter {
 
     func write(_ chunk: some ByteChunk) async throws(StagingError) {
         try await inTurn { () async throws(StagingError) in
-            try await endPiece()
-            let received = part.received + Int64(chunk.count)
+            try await takePiece()?.wait()
+            let received = part.hashed + Int64(chunk.count)
             guard received <= part.size else { throw StagingError.wrongLength(expected: part.size, received: received) }
             if !chunk.withUnsafeBytes({ part.keep($0) }) {
                 // Holds the writer, too, so that nobody else removes the part meanwhile.
@@ -50,24 +50,22 @@ final class DiskPartWriter: PartWriter {
         }
     }
 
-    private func endPiece() async throws(StagingError) {
-        let begun = piece.withLock { piece in
+    private func takePiece() -> BegunWork<Void>? {
+        piece.withLock { piece in
             defer { piece = nil }
             return piece
         }
-        try await begun?.wait()
     }
 
     func seal() async throws(StagingError) -> Part {
-        try await inTurn { () async throws(StagingError) in
-            try await endPiece()
-            return try part.seal()
-        }
+        try await inTurn { () async throws(StagingError) in try part.seal() }
     }
 
+    /// The last piece may still be on its way to the disk; the thread that writes it goes on to publish the part.
     func publish() async throws(StagingError) -> PublishResult {
         try await inTurn(last: true) { () async throws(StagingError) in
-            try await pool.run { [part] () throws(StagingError) in try part.publish() }
+            let begun = pool.begin(after: takePiece()) { [part] () throws(StagingError) in try part.publish() }
+            return try await begun.wait()
         }
     }
 
@@ -122,7 +120,7 @@ final class DiskPartWriter: PartWriter {
 
     private func remove() async {
         // However it ended: the part goes.
-        do { try await endPiece() } catch {}
+        do { try await takePiece()?.wait() } catch {}
         do {
             try await pool.run { [part] () throws(StagingError) in part.discard() }
         } catch {

@@ -6,14 +6,16 @@ internal import Glibc
 /// An unfinished part: a temporary directory with one file, and what is needed to hash, publish or remove it.
 ///
 /// Unchecked, because a class with a hasher and plain variables cannot be Sendable by itself: `DiskPartWriter`
-/// lets one operation at a time touch its own, handing it on under a lock (a `hash` beside a write touches the hasher
-/// only), and `StagingDirectory.store` makes, uses and ends one in a single call.
+/// lets one operation at a time touch its own, handing it on under a lock (`hash` and `seal` beside a write touch the
+/// hasher only, and what belongs to it), and `StagingDirectory.store` makes, uses and ends one in a single call.
 final class StagedPartFile: @unchecked Sendable {
     let offset: Int64
     let size: Int64
     /// Small chunks wait here until there are enough of them to be worth a trip to the disk.
     private(set) var waiting = 0
     let capacity: Int
+    /// How many bytes were taken so far.
+    private(set) var hashed: Int64 = 0
 
     private let home: StagingDirectory
     private let id: UploadID
@@ -65,9 +67,6 @@ final class StagedPartFile: @unchecked Sendable {
 
     deinit { buffer?.deallocate() }
 
-    /// How many bytes were taken so far, wherever they are.
-    var received: Int64 { written + Int64(waiting) }
-
     /// Keeps a small chunk; false when it does not fit. Touches memory only.
     func keep(_ bytes: UnsafeRawBufferPointer) -> Bool {
         guard waiting + bytes.count < capacity else { return false }
@@ -82,6 +81,7 @@ final class StagedPartFile: @unchecked Sendable {
     /// Takes bytes into the digest, in the order in which they are kept or written. Touches memory only.
     func hash(_ bytes: UnsafeRawBufferPointer) throws(StagingError) {
         do { try hasher.update(bytes) } catch { throw .failed("hash a part: \(error)") }
+        hashed += Int64(bytes.count)
     }
 
     /// Writes what waits, and then these bytes. May run beside `hash`.
@@ -105,11 +105,10 @@ final class StagedPartFile: @unchecked Sendable {
         reservation?.wrote(Int64(bytes.count))
     }
 
-    /// Checks the length and ends the hash. Touches memory only.
+    /// Checks the length and ends the hash. Touches memory only. May run beside a write, whose failure `publish` throws.
     func seal() throws(StagingError) -> Part {
         if let sealed { return sealed }
-        guard !hasFailed else { throw .failed("seal a part whose bytes were not all written") }
-        guard received == size else { throw .wrongLength(expected: size, received: received) }
+        guard hashed == size else { throw .wrongLength(expected: size, received: hashed) }
         do {
             let part = Part(offset: offset, size: size, digest: try hasher.finish())
             sealed = part

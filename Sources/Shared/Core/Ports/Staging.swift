@@ -74,10 +74,11 @@ public protocol ByteChunk: Sendable {
 public protocol PartWriter: Sendable {
     /// Takes the next bytes; hashes them on the way. More than were announced throw `wrongLength`.
     func write(_ chunk: some ByteChunk) async throws(StagingError)
-    /// Checks the length and answers the digest of all that was written. Nothing is published yet.
+    /// Checks the length and answers the digest of all that was written. Nothing is published yet, and the last bytes
+    /// may still be on their way to the disk.
     func seal() async throws(StagingError) -> Part
     /// Makes the sealed part durable under its name. Answers what the offset holds then: this part, the same bytes
-    /// from before, or other content that came first.
+    /// from before, or other content that came first. Throws what kept the last bytes from the disk.
     func publish() async throws(StagingError) -> PublishResult
     /// Removes every trace. Harmless after `publish`.
     func discard() async
