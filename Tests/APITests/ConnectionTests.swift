@@ -3,11 +3,7 @@
 import Core
 import CoreTesting
 import Foundation
-import HTTPTypes
 import Harness
-import NIOCore
-import NIOEmbedded
-import NIOHTTPTypes
 import Testing
 
 @testable import API
@@ -17,35 +13,6 @@ struct ConnectionTests {
     private static func head(_ id: String, length: Int, more: String = "") -> String {
         "PUT /v1/uploads/\(id)/parts/1 HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer alice-token\r\n"
             + "Content-Length: \(length)\r\n\(more)\r\n"
-    }
-
-    private final class Completions: ChannelInboundHandler {
-        typealias InboundIn = HTTPRequestPart
-
-        var count = 0
-
-        func channelReadComplete(context: ChannelHandlerContext) { count += 1 }
-    }
-
-    /// Whoever awaits a large body begins with its first piece, not when all is read that lies ready.
-    @Test(arguments: [1_024: 0, 131_072: 1]) func aLargePieceIsHandedOnByItself(size: Int, count: Int) throws {
-        let channel = EmbeddedChannel()
-        let completions = Completions()
-        try channel.pipeline.syncOperations.addHandlers(ConnectionGuard(limits: ServerLimits()), completions)
-        try channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
-        let head = HTTPRequest(
-            method: .put,
-            scheme: "http",
-            authority: "h",
-            path: "/",
-            headerFields: [.contentLength: "1000000"]
-        )
-        channel.pipeline.fireChannelRead(HTTPRequestPart.head(head))
-        channel.pipeline.fireChannelRead(HTTPRequestPart.body(ByteBuffer(repeating: 0, count: size)))
-        #expect(completions.count == count)
-        channel.pipeline.fireChannelReadComplete()
-        #expect(completions.count == count + 1)
-        _ = try channel.finish()
     }
 
     @Test(arguments: ["close", "reset", "half"], [4_096, 100_000])

@@ -23,7 +23,7 @@ enum HTTPServer {
         logger: Logger,
         onRunning: @escaping @Sendable (Int) async -> Void = { _ in }
     ) throws -> Application<RouterResponder<RequestScope>> {
-        let budget = MemoryBudget(bytes: limits.memoryBudget)
+        let budget = MemoryBudget(bytes: limits.memoryBudget, isTLS: tls != nil)
         let plain = HTTPServerBuilder { responder in
             IngestChannel(responder: responder, limits: limits, budget: budget)
         }

@@ -1,5 +1,5 @@
 // ConnectionGuard: the channel handler that keeps clients from holding a connection by sending or reading too slowly,
-// or from sending what was refused, and that asks for bodies that are held back.
+// or from sending what was refused; that asks for bodies that are held back, and hands large ones on piece by piece.
 
 import Core
 import HTTPTypes
@@ -14,7 +14,7 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     typealias OutboundIn = HTTPResponsePart
     typealias OutboundOut = HTTPResponsePart
 
-    /// A piece of a body that is handed on by itself, in bytes.
+    /// From how many bytes on a piece of a body is handed on by itself.
     private static let largePiece = 131_072
 
     private let limits: ServerLimits

@@ -9,23 +9,38 @@ import NIOHTTPTypes
 import NIOHTTPTypesHTTP1
 import Synchronization
 
+/// How far a connection reads ahead of the request that takes its bytes, in buffers.
+private enum ReadAhead {
+    /// Read before others have their turn on the event loop.
+    static let readsPerTurn = 2
+    /// So many that wait pause the reading: it goes on while a part is being begun.
+    static let pause = 5
+    /// It begins again while there still is something to hash, not when all is taken.
+    static let resume = 3
+    /// Full at once, at most: one fewer than pauses the reading, those of one turn more, one that is being hashed, and
+    /// one that is being written.
+    static let buffers = pause - 1 + readsPerTurn + 2
+}
+
 /// Divides the memory for read buffers among the connections that are open.
 final class MemoryBudget: Sendable {
     private let bytes: Int
+    private let buffers: Int
     private let connections = Atomic<Int>(0)
 
     /// A budget in bytes over all connections.
-    init(bytes: Int) { self.bytes = bytes }
+    ///
+    /// - Parameter isTLS: what one turn brings is decrypted into one buffer then, whose room is doubled until it suffices.
+    init(bytes: Int, isTLS: Bool = false) {
+        self.bytes = bytes
+        buffers = ReadAhead.buffers * (isTLS ? 2 * ReadAhead.readsPerTurn : 1)
+    }
 
-    /// How many buffers of a connection can be full at once: those that one read makes, those that wait, and the one that
-    /// is being written.
-    static let buffersPerConnection = 8
-
-    /// The largest read buffer for one more connection: fewer have larger ones.
+    /// The largest read buffer for one more connection, by how many there are now: fewer have larger ones, and those that
+    /// are open keep theirs.
     func open() -> Int {
         let count = connections.add(1, ordering: .relaxed).newValue
-        let share = bytes / count / Self.buffersPerConnection
-        let bounded = min(max(share, 4_096), 1 << 20)
+        let bounded = min(max(bytes / count / buffers, 4_096), 1 << 20)
         return 1 << (Int.bitWidth - 1 - bounded.leadingZeroBitCount)
     }
 
@@ -53,7 +68,7 @@ struct IngestChannel: HTTPChannelHandler {
                     maximum: largest
                 )
                 try options.setOption(.recvAllocator, value: allocator)
-                try options.setOption(.maxMessagesPerRead, value: 2)
+                try options.setOption(.maxMessagesPerRead, value: UInt(ReadAhead.readsPerTurn))
                 try? options.setOption(.tcpOption(.tcp_nodelay), value: 1)
             }
             let pipeline = channel.pipeline.syncOperations
@@ -74,9 +89,7 @@ struct IngestChannel: HTTPChannelHandler {
             return try NIOAsyncChannel(
                 wrappingChannelSynchronously: channel,
                 configuration: .init(
-                    // Reading goes on while a part is being begun, and begins again while there still is something to
-                    // hash, not when all is taken.
-                    backPressureStrategy: .init(lowWatermark: 3, highWatermark: 5),
+                    backPressureStrategy: .init(lowWatermark: ReadAhead.resume, highWatermark: ReadAhead.pause),
                     isOutboundHalfClosureEnabled: true
                 )
             )

@@ -4,7 +4,7 @@ internal import Core
 internal import NIOPosix
 internal import Synchronization
 
-/// A fixed number of threads. Work waits in line; work that was begun is always finished.
+/// A fixed number of threads. Work waits in line, but for what follows other work; work that was begun is always finished.
 final class BlockingPool: Sendable {
     private let threads: NIOThreadPool
 
@@ -28,26 +28,26 @@ final class BlockingPool: Sendable {
 
     /// Begins work whose end is waited for later.
     ///
-    /// - Parameter earlier: work that has to end first, if any. Then this begins on the thread that ended it, without a
-    ///   wait for another; its failure is this one's.
+    /// - Parameter earlier: work that has to end first, if any; its failure is this one's. If it is still under way, this
+    ///   begins on the thread that ends it, before what waits in line; if it has ended, this waits in line.
     func begin<Value: Sendable>(
         after earlier: BegunWork<Void>? = nil,
         _ work: @escaping @Sendable () throws(StagingError) -> Value
     ) -> BegunWork<Value> {
         let begun = BegunWork<Value>()
-        let isFollowing = earlier?.follow { result in
+        let followed: @Sendable (Result<Void, StagingError>) -> Void = { result in
             begun.end(result.flatMap { Result { () throws(StagingError) in try work() } })
         }
-        if isFollowing ?? false { return begun }
+        let result: Result<Void, StagingError>
+        if let earlier {
+            guard let ended = earlier.follow(followed) else { return begun }
+            result = ended
+        } else {
+            result = .success(())
+        }
         threads.submit { state in
             switch state {
-            case .active:
-                begun.end(
-                    Result { () throws(StagingError) in
-                        try earlier?.result?.get()
-                        return try work()
-                    }
-                )
+            case .active: followed(result)
             case .cancelled: begun.end(.failure(.failed("staging is closed")))
             }
         }
@@ -79,13 +79,6 @@ final class BegunWork<Value: Sendable>: Sendable {
 
     private let state = Mutex(State.running)
 
-    /// How it ended, if it has.
-    var result: Result<Value, StagingError>? {
-        state.withLock { state in
-            if case .ended(let result) = state { result } else { nil }
-        }
-    }
-
     fileprivate func end(_ result: Result<Value, StagingError>) {
         let next: (@Sendable (Result<Value, StagingError>) -> Void)? = state.withLock { state in
             defer { state = .ended(result) }
@@ -95,22 +88,26 @@ final class BegunWork<Value: Sendable>: Sendable {
         next?(result)
     }
 
-    /// Has `next` run on the thread that ends this; false where it has ended already, and `next` does not run. There
-    /// is one follower at most, `wait` included.
-    fileprivate func follow(_ next: @escaping @Sendable (Result<Value, StagingError>) -> Void) -> Bool {
+    /// Has `next` run on the thread that ends this. Where it has ended already, answers how, and `next` does not run.
+    /// There is one follower at most, `wait` included.
+    fileprivate func follow(
+        _ next: @escaping @Sendable (Result<Value, StagingError>) -> Void
+    ) -> Result<Value, StagingError>? {
         state.withLock { state in
-            if case .ended = state { return false }
-            state = .followed(next)
-            return true
+            switch state {
+            case .ended(let result): return result
+            case .followed: preconditionFailure("work is followed once")
+            case .running:
+                state = .followed(next)
+                return nil
+            }
         }
     }
 
     /// Waits for the end; to be called once.
     func wait() async throws(StagingError) -> Value {
         let result: Result<Value, StagingError> = await withCheckedContinuation { continuation in
-            if !follow({ continuation.resume(returning: $0) }), let early = self.result {
-                continuation.resume(returning: early)
-            }
+            if let early = follow({ continuation.resume(returning: $0) }) { continuation.resume(returning: early) }
         }
         return try result.get()
     }

@@ -3,8 +3,9 @@
 internal import Core
 internal import Synchronization
 
-/// Hands a part's bytes to the blocking pool, few and large pieces at a time. While a piece is written it is hashed, on the
-/// caller's thread, and the next one is received: what `write` is given may end only in the call that comes after it, which then throws its error.
+/// Hands a part's bytes to the blocking pool, few and large pieces at a time. While a piece is written it is hashed, on
+/// the caller's thread, and the next one is received. What keeps it from the disk is thrown by the `write` or the
+/// `publish` that comes after it.
 final class DiskPartWriter: PartWriter {
     private enum Turn {
         case free
@@ -18,7 +19,7 @@ final class DiskPartWriter: PartWriter {
     private let part: StagedPartFile
     private let pool: BlockingPool
     private let turn = Mutex(Turn.free)
-    /// The piece that is being written. Whoever touches the part waits for it first.
+    /// The piece that is being written. Whoever writes, publishes or removes waits for it first; sealing does not.
     private let piece = Mutex<BegunWork<Void>?>(nil)
 
     init(_ part: StagedPartFile, pool: BlockingPool) {

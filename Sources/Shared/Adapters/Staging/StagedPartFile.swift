@@ -84,7 +84,7 @@ final class StagedPartFile: @unchecked Sendable {
         hashed += Int64(bytes.count)
     }
 
-    /// Writes what waits, and then these bytes. May run beside `hash`.
+    /// Writes what waits, and then these bytes. May run beside `hash` and `seal`.
     func write(_ bytes: UnsafeRawBufferPointer) throws(StagingError) {
         if waiting > 0, let buffer {
             let kept = UnsafeRawBufferPointer(rebasing: buffer[..<waiting])

@@ -70,12 +70,13 @@ public protocol ByteChunk: Sendable {
     ) throws(Failure) -> Result
 }
 
-/// A part on its way into staging. Whoever begins one must end it by `finish` or `discard`.
+/// A part on its way into staging. Whoever begins one must end it by `publish` or `discard`.
 public protocol PartWriter: Sendable {
-    /// Takes the next bytes; hashes them on the way. More than were announced throw `wrongLength`.
+    /// Takes the next bytes; hashes them on the way. More than were announced throw `wrongLength`. What kept the bytes
+    /// before them from the disk is thrown here, too.
     func write(_ chunk: some ByteChunk) async throws(StagingError)
-    /// Checks the length and answers the digest of all that was written. Nothing is published yet, and the last bytes
-    /// may still be on their way to the disk.
+    /// Checks the length and answers the digest of all that was taken. Nothing is published yet, and the last bytes may
+    /// still be on their way to the disk.
     func seal() async throws(StagingError) -> Part
     /// Makes the sealed part durable under its name. Answers what the offset holds then: this part, the same bytes
     /// from before, or other content that came first. Throws what kept the last bytes from the disk.
