@@ -95,6 +95,38 @@ struct EventStreamTests {
         }
     }
 
+    /// More have ended since than are ever looked through: none of them is.
+    @Test func aSnapshotShowsWhatHasNotEndedHoweverOldItIs() async throws {
+        let fixture = try await APIFixture()
+        try await fixture.serve { api in
+            let ids = [try await api.create("live", size: 8_192), try await api.create("dead", size: 8_192)]
+            let dead = try #require(UploadID(ids[1]))
+            let failure = Failure(.diskFull, "full")
+            let request = FailRequest(
+                job: .ship(dead, offset: 0),
+                attempt: 3,
+                fence: nil,
+                failure: failure,
+                worker: "w"
+            )
+            _ = try await fixture.store.fail(request)
+            var record = try #require(try await fixture.store.upload(dead)).record
+            for number in 1...2_100 as ClosedRange<UInt64> {
+                record.id = UploadID(high: number, low: 0)
+                record.path = try TargetPath("ended-\(number)")
+                record.createdAt = record.createdAt + .seconds(1)
+                _ = try await fixture.store.create(record)
+                _ = try await fixture.store.cancel(record.id, by: "alice", only: .any)
+                try await fixture.store.cleaned(record.id)
+            }
+            try await watch(api.port, "/v1/events") { stream in
+                let shown = [try await stream.event(), try await stream.event()]
+                #expect(Set(shown.map { $0?.data["upload"]?.text }) == Set(ids))
+                #expect(Set(shown.map { $0?.data["state"]?.text }) == ["receiving", "failed"])
+            }
+        }
+    }
+
     @Test func aHeartbeatShowsEndingsThatEventsLost() async throws {
         let fixture = try await APIFixture(losesEvents: true)
         try await fixture.serve { api in

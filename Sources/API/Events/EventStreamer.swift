@@ -12,7 +12,7 @@ import NIOCore
 struct EventStreamer: Sendable {
     /// The most uploads that a snapshot of many shows: the newest that have not ended.
     static let snapshotLimit = 200
-    /// The most pages of newer uploads that are looked through for them.
+    /// The most pages of others' uploads, and of such as wait for their clean-up, that are looked through for them.
     static let snapshotPages = 10
     /// The most other uploads that are looked at in one heartbeat: events wait meanwhile, and not many can.
     static let looks = 64
@@ -27,15 +27,25 @@ struct EventStreamer: Sendable {
     /// The uploads that the stream shows, as they are now.
     func current() async throws(IntakeError) -> [Upload] {
         if case .upload(let id) = filter { return [try await intake.upload(id, for: principal)] }
-        var found: [Upload] = []
-        var query = UploadQuery(owner: nil, limit: Self.snapshotLimit)
-        for _ in 0..<Self.snapshotPages {
-            let page = try await intake.uploads(query, for: principal)
-            found += page.uploads.filter { !$0.state.isEnded }
-            query.cursor = page.next
-            if query.cursor == nil || found.count >= Self.snapshotLimit { break }
+        var found: [UploadID: Upload] = [:]
+        // The index keeps both apart from all that have ended, however many those are. What moves from the one to the
+        // other meanwhile comes as an event.
+        for isFailed in [true, false] {
+            var query = UploadQuery(owner: nil, isUnfinished: !isFailed, limit: Self.snapshotLimit)
+            if isFailed { query.state = .failed }
+            var count = 0
+            for _ in 0..<Self.snapshotPages where count < Self.snapshotLimit {
+                let page = try await intake.uploads(query, for: principal)
+                for upload in page.uploads where !upload.state.isEnded {
+                    found[upload.id] = upload
+                    count += 1
+                }
+                query.cursor = page.next
+                if query.cursor == nil { break }
+            }
         }
-        return Array(found.prefix(Self.snapshotLimit))
+        let newest = found.values.sorted { ($0.record.createdAt, $0.id) > ($1.record.createdAt, $1.id) }
+        return Array(newest.prefix(Self.snapshotLimit))
     }
 
     /// The uploads that the stream shows, and those that the client saw and that are not among them any more: each
