@@ -103,9 +103,7 @@ private func brokerFinding(_ backend: Backend) async -> Finding {
 private func strandedFinding(_ backend: Backend, _ configuration: FerryConfiguration) async -> [Finding] {
     let configured = Set(configuration.targets.map(\.id))
     var stranded: [String: Int] = [:]
-    for query in [UploadQuery(owner: nil, isUnfinished: true), UploadQuery(owner: nil, state: .failed)] {
-        var query = query
-        query.limit = 1_000
+    for var query in UploadQuery.unended(limit: 1_000) {
         for _ in 0..<100 {
             let page: UploadPage
             do { page = try await backend.store.uploads(query) } catch {

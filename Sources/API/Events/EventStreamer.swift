@@ -28,11 +28,8 @@ struct EventStreamer: Sendable {
     func current() async throws(IntakeError) -> [Upload] {
         if case .upload(let id) = filter { return [try await intake.upload(id, for: principal)] }
         var found: [UploadID: Upload] = [:]
-        // The index keeps both apart from all that have ended, however many those are. What moves from the one to the
-        // other meanwhile comes as an event.
-        for isFailed in [true, false] {
-            var query = UploadQuery(owner: nil, isUnfinished: !isFailed, limit: Self.snapshotLimit)
-            if isFailed { query.state = .failed }
+        // What moves from one to the other meanwhile comes as an event.
+        for var query in UploadQuery.unended(limit: Self.snapshotLimit) {
             var count = 0
             for _ in 0..<Self.snapshotPages where count < Self.snapshotLimit {
                 let page = try await intake.uploads(query, for: principal)

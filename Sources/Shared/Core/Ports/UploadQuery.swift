@@ -60,6 +60,15 @@ public struct UploadQuery: Hashable, Sendable {
         self.cursor = cursor
         self.limit = limit
     }
+
+    /// The queries that together find everybody's uploads that have not ended, and such as are not cleaned up yet. The
+    /// index has a set for each: none looks through what has ended, however much that is.
+    public static func unended(limit: Int) -> [UploadQuery] {
+        [
+            UploadQuery(owner: nil, state: .failed, limit: limit),
+            UploadQuery(owner: nil, isUnfinished: true, limit: limit),
+        ]
+    }
 }
 
 /// One page, newest first.
